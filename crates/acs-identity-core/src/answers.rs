@@ -1,0 +1,156 @@
+//! The answers to a batch of questions, one per asked ID.
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::ops::Index;
+
+use crate::{AcsId, Error, Resolution, Result};
+
+/// What a resolver says of one ACS ID: found, absent (`Ok(None)`), or failed. Three different things.
+pub type Answer = Result<Option<Resolution>>;
+
+/// One [`Answer`] for each asked ACS ID, in the order in which they were asked, duplicates kept.
+///
+/// Built by ID, never by position, so that rows that come back in another order can't hand one person's
+/// answer to another.
+///
+/// ```
+/// use acs_identity_core::{AcsId, Answers, CustomerId, Resolution};
+/// let ids = [AcsId::new("8:acs:r_1")?, AcsId::new("8:acs:r_2")?, AcsId::new("8:acs:r_1")?];
+/// let found = [("8:acs:r_1", Resolution::from(CustomerId::new("bob")?))];
+/// let answers = Answers::by_id(&ids, found);
+/// assert_eq!(answers[0].clone()?, answers[2].clone()?);
+/// assert_eq!(answers[1].clone()?, None);
+/// # Ok::<(), acs_identity_core::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Answers(Vec<Answer>);
+
+impl Answers {
+    /// Answers from what was found. An asked ID that is not among it is absent; what was not asked is ignored.
+    pub fn by_id<K: Borrow<str>>(ids: &[AcsId], found: impl IntoIterator<Item = (K, Resolution)>) -> Self {
+        Self::each_by_id(ids, found.into_iter().map(|(id, resolution)| (id, Ok(Some(resolution)))), &Ok(None))
+    }
+
+    /// Answers of which each may be found, absent or failed. An asked ID that is not among them gets `missing`.
+    ///
+    /// For a resolver of several parts, of which one may fail alone.
+    pub fn each_by_id<K: Borrow<str>>(
+        ids: &[AcsId],
+        answers: impl IntoIterator<Item = (K, Answer)>,
+        missing: &Answer,
+    ) -> Self {
+        let answers: HashMap<Key<K>, Answer> = answers.into_iter().map(|(id, answer)| (Key(id), answer)).collect();
+        Self(ids.iter().map(|id| answers.get(id.as_str()).unwrap_or(missing).clone()).collect())
+    }
+
+    /// The same failure for each asked ID.
+    pub fn failed(ids: &[AcsId], error: &Error) -> Self {
+        Self(ids.iter().map(|_| Err(error.clone())).collect())
+    }
+
+    /// How many IDs were asked.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether none was asked.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The answers in the order of the asked IDs.
+    pub fn iter(&self) -> std::slice::Iter<'_, Answer> {
+        self.0.iter()
+    }
+}
+
+/// The answer for the ID at this place among the asked ones.
+impl Index<usize> for Answers {
+    type Output = Answer;
+    fn index(&self, place: usize) -> &Answer {
+        &self.0[place]
+    }
+}
+
+impl IntoIterator for Answers {
+    type Item = Answer;
+    type IntoIter = std::vec::IntoIter<Answer>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Answers {
+    type Item = &'a Answer;
+    type IntoIter = std::slice::Iter<'a, Answer>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// Compares and hashes a key by its text, whatever type a driver's row gave it.
+struct Key<K>(K);
+
+impl<K: Borrow<str>> Borrow<str> for Key<K> {
+    fn borrow(&self) -> &str {
+        self.0.borrow()
+    }
+}
+
+impl<K: Borrow<str>> PartialEq for Key<K> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.borrow() == other.0.borrow()
+    }
+}
+
+impl<K: Borrow<str>> Eq for Key<K> {}
+
+impl<K: Borrow<str>> Hash for Key<K> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.borrow().hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{CustomerId, ErrorKind};
+
+    fn person(name: &str) -> Resolution {
+        Resolution::from(CustomerId::new(name).unwrap())
+    }
+
+    proptest! {
+        /// The customer of ID n is n, whatever the order of rows, the duplicates and the gaps.
+        #[test]
+        fn nobody_gets_another_ones_answer(
+            asked in prop::collection::vec(0..20_u8, 0..40),
+            known in Just((0..20_u8).collect::<Vec<_>>()).prop_shuffle(),
+            count in 0..20_usize,
+        ) {
+            let ids: Vec<AcsId> = asked.iter().map(|n| AcsId::new(format!("8:acs:r_{n}")).unwrap()).collect();
+            let known = &known[..count];
+            let answers = Answers::by_id(&ids, known.iter().map(|n| (format!("8:acs:r_{n}"), person(&n.to_string()))));
+            prop_assert_eq!(answers.len(), asked.len());
+            for (n, answer) in asked.iter().zip(&answers) {
+                let expected = known.contains(n).then(|| person(&n.to_string()));
+                prop_assert_eq!(answer.as_ref().unwrap(), &expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_failure_stays_with_its_id() {
+        let ids = [AcsId::new("a").unwrap(), AcsId::new("b").unwrap(), AcsId::new("c").unwrap()];
+        let down = Error::new(ErrorKind::Unavailable, "shard down");
+        let answers = Answers::each_by_id(&ids, [("b", Ok(Some(person("bob")))), ("c", Err(down))], &Ok(None));
+        assert_eq!(answers[0].as_ref().unwrap(), &None);
+        assert_eq!(answers[1].as_ref().unwrap(), &Some(person("bob")));
+        assert_eq!(answers[2].as_ref().unwrap_err().kind(), ErrorKind::Unavailable);
+        assert!(Answers::failed(&ids, &Error::unsupported("x")).iter().all(Result::is_err));
+    }
+}

@@ -1,0 +1,47 @@
+//! What a store can do beyond what every store must.
+
+/// Something that not every store can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Capability {
+    /// What was written is still there when the process ends and another opens the store.
+    Durable,
+    /// `scan` lists each mapping exactly once, not just at least once.
+    ScanExactlyOnce,
+    /// The store has a change feed.
+    ChangeFeed,
+}
+
+impl Capability {
+    const COUNT: usize = 3;
+}
+
+/// What a store says of itself. What it lacks, it lacks for a reason that can be shown to people.
+///
+/// ```
+/// use acs_identity_core::{Capabilities, Capability};
+/// let capabilities = Capabilities::all().without(Capability::Durable, "mappings live in this process only");
+/// assert_eq!(capabilities.lacks(Capability::Durable), Some("mappings live in this process only"));
+/// assert_eq!(capabilities.lacks(Capability::ChangeFeed), None);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities([Option<&'static str>; Capability::COUNT]);
+
+impl Capabilities {
+    /// All of them.
+    pub const fn all() -> Self {
+        Self([None; Capability::COUNT])
+    }
+
+    /// The same without one, and why.
+    #[must_use]
+    pub const fn without(mut self, capability: Capability, reason: &'static str) -> Self {
+        self.0[capability as usize] = Some(reason);
+        self
+    }
+
+    /// Why the store lacks this; `None` if it has it.
+    pub const fn lacks(&self, capability: Capability) -> Option<&'static str> {
+        self.0[capability as usize]
+    }
+}

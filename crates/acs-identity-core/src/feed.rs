@@ -1,0 +1,45 @@
+//! News of changed mappings.
+
+use std::fmt;
+
+use futures::stream::BoxStream;
+
+use crate::{AcsId, CustomerId, Revision};
+
+/// A store's news of changed mappings, whichever process changed them.
+///
+/// What a backend's feed cannot see is listed with that backend. Expiry is no change.
+pub trait ChangeFeed: fmt::Debug + Send + Sync {
+    /// A subscription, which begins when the stream is first polled.
+    ///
+    /// The stream says [`Change::Live`] as soon as it works: a change that is written after that is reported. It says
+    /// [`Change::Lost`] whenever something may have been missed, and `Live` again when it works again. It ends when
+    /// the store is closed. A change may be reported more than once. Dropping the stream ends the subscription.
+    fn changes(&self) -> BoxStream<'static, Change>;
+}
+
+/// One piece of news of a [`ChangeFeed`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// From here on changes are reported.
+    Live,
+    /// The mapping of this ACS ID changed: to this revision, if the feed knows it.
+    Acs(AcsId, Option<Revision>),
+    /// The list of this customer's ACS IDs, or something in it, changed.
+    Customer(CustomerId),
+    /// Anything may have changed.
+    All,
+    /// Changes may have been missed; until the next `Live`, further ones may be too.
+    Lost(LostReason),
+}
+
+/// Why a feed may have missed changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LostReason {
+    /// The subscriber was too slow for what the feed keeps.
+    Lagged,
+    /// The connection to the backend was lost.
+    Disconnected,
+}

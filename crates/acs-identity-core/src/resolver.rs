@@ -1,0 +1,238 @@
+//! [`Resolver`]: anything that answers "which customer is this ACS ID?".
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::{StreamExt, stream};
+
+use crate::{AcsId, Answer, Answers, Resolution, Result};
+
+/// Answers which customer is behind an ACS ID.
+///
+/// One method is enough. Absence is a value, `Ok(None)`; an `Err` means that the question could not be
+/// answered, and is never to be taken for absence.
+///
+/// # Cancellation
+/// Every method may be dropped at any point without harm, and implementors must keep that so.
+///
+/// # Deadlines
+/// Every call of the built-in resolvers ends within a deadline. An implementor should do the same.
+///
+/// ```
+/// use acs_identity_core::{AcsId, CustomerId, Resolution, Resolver, Result};
+///
+/// #[derive(Debug)]
+/// struct Directory;
+///
+/// #[async_trait::async_trait]
+/// impl Resolver for Directory {
+///     async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>> {
+///         let known = id.as_str() == "8:acs:r_1";
+///         Ok(if known { Some(CustomerId::new("bob")?.into()) } else { None })
+///     }
+/// }
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// assert!(Directory.resolve(&"8:acs:r_2".parse()?).await?.is_none());
+/// # Ok::<(), acs_identity_core::Error>(()) }).unwrap();
+/// ```
+#[async_trait]
+pub trait Resolver: fmt::Debug + Send + Sync {
+    /// The customer behind an ACS ID; `Ok(None)` if it has none.
+    ///
+    /// # Errors
+    /// Any kind but `Conflict` and `OutcomeUnknown`: a failure is never reported as absent.
+    async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>>;
+
+    /// One answer for each ID, in order, duplicates kept.
+    ///
+    /// As it stands it asks [`resolve`](Self::resolve) for each distinct ID, sixteen at a time. A resolver that can
+    /// ask for many in one round trip should say so here, and build its [`Answers`] by ID.
+    async fn resolve_many(&self, ids: &[AcsId]) -> Answers {
+        let mut distinct: Vec<&AcsId> = ids.iter().collect();
+        distinct.sort_unstable();
+        distinct.dedup();
+        // Collected before they are buffered: a lazy `map` over borrows does not fit into `async_trait`'s boxed future.
+        let calls: Vec<_> =
+            distinct.into_iter().map(|id| async move { (id.as_str(), self.resolve(id).await) }).collect();
+        let answers: Vec<(&str, Answer)> = stream::iter(calls).buffer_unordered(16).collect().await;
+        Answers::each_by_id(ids, answers, &Ok(None))
+    }
+
+    /// The answer, if it is at hand without any I/O: `Some(None)` says that the ID is known to be absent, `None` that
+    /// [`resolve`](Self::resolve) has to be asked.
+    fn resolve_now(&self, id: &AcsId) -> Option<Option<Resolution>> {
+        let _ = id;
+        None
+    }
+}
+
+macro_rules! forward_resolver {
+    ($($pointer:ty),*) => {$(
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<R: Resolver + ?Sized> Resolver for $pointer {
+            async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>> {
+                (**self).resolve(id).await
+            }
+
+            async fn resolve_many(&self, ids: &[AcsId]) -> Answers {
+                (**self).resolve_many(ids).await
+            }
+
+            fn resolve_now(&self, id: &AcsId) -> Option<Option<Resolution>> {
+                (**self).resolve_now(id)
+            }
+        }
+    )*};
+}
+
+forward_resolver!(&R, Box<R>, Arc<R>);
+
+/// Makes a resolver from a closure that takes the ACS ID and answers with a customer ID, or a whole [`Resolution`].
+///
+/// ```
+/// use acs_identity_core::{AcsId, CustomerId, Resolver, resolver_fn};
+/// let directory = resolver_fn(|id: AcsId| async move {
+///     // Ask a directory here.
+///     Ok((id.as_str() == "8:acs:r_1").then(|| CustomerId::from(42)))
+/// });
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let answer = directory.resolve(&"8:acs:r_1".parse()?).await?;
+/// assert_eq!(answer.unwrap().customer_id().as_str(), "42");
+/// # Ok::<(), acs_identity_core::Error>(()) }).unwrap();
+/// ```
+pub fn resolver_fn<F, Fut, T>(ask: F) -> ResolverFn<F>
+where
+    F: Fn(AcsId) -> Fut + Send + Sync,
+    Fut: Future<Output = Result<Option<T>>> + Send,
+    T: Into<Resolution>,
+{
+    ResolverFn(ask)
+}
+
+/// The resolver that [`resolver_fn`] makes.
+pub struct ResolverFn<F>(F);
+
+impl<F> fmt::Debug for ResolverFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResolverFn")
+    }
+}
+
+#[async_trait]
+impl<F, Fut, T> Resolver for ResolverFn<F>
+where
+    F: Fn(AcsId) -> Fut + Send + Sync,
+    Fut: Future<Output = Result<Option<T>>> + Send,
+    T: Into<Resolution>,
+{
+    async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>> {
+        // Not kept in a variable: `T` need not be `Send`, only the answer made of it.
+        (self.0)(id.clone()).await.map(|found| found.map(Into::into))
+    }
+}
+
+/// What every resolver can do besides answering.
+pub trait ResolverExt: Resolver + Sized {
+    /// Asks this resolver first and `next` about what is absent here. A failure here is the answer: `next` is asked
+    /// only about what this one says is absent.
+    fn or<R: Resolver>(self, next: R) -> Or<Self, R> {
+        Or { first: self, next }
+    }
+}
+
+impl<R: Resolver> ResolverExt for R {}
+
+/// One resolver in front of another; made by [`ResolverExt::or`].
+#[derive(Debug, Clone)]
+pub struct Or<A, B> {
+    first: A,
+    next: B,
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<A: Resolver, B: Resolver> Resolver for Or<A, B> {
+    async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>> {
+        match self.first.resolve(id).await? {
+            Some(found) => Ok(Some(found)),
+            None => self.next.resolve(id).await,
+        }
+    }
+
+    async fn resolve_many(&self, ids: &[AcsId]) -> Answers {
+        let first = self.first.resolve_many(ids).await;
+        let absent: Vec<AcsId> =
+            ids.iter().zip(&first).filter(|(_, answer)| matches!(answer, Ok(None))).map(|(id, _)| id.clone()).collect();
+        if absent.is_empty() {
+            return first;
+        }
+        let next = self.next.resolve_many(&absent).await;
+        let settled = ids.iter().zip(first).filter(|(_, answer)| !matches!(answer, Ok(None)));
+        Answers::each_by_id(
+            ids,
+            settled.chain(absent.iter().zip(next)).map(|(id, answer)| (id.as_str(), answer)),
+            &Ok(None),
+        )
+    }
+
+    fn resolve_now(&self, id: &AcsId) -> Option<Option<Resolution>> {
+        match self.first.resolve_now(id)? {
+            Some(found) => Some(Some(found)),
+            None => self.next.resolve_now(id),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::{CustomerId, Error, ErrorKind};
+
+    fn ids(texts: &[&str]) -> Vec<AcsId> {
+        texts.iter().map(|text| AcsId::new(*text).unwrap()).collect()
+    }
+
+    /// Knows the IDs with a prefix, fails for "down", and notes what it was asked.
+    #[derive(Debug)]
+    struct Known(&'static str, Mutex<Vec<String>>);
+
+    #[async_trait]
+    impl Resolver for Known {
+        async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>> {
+            self.1.lock().unwrap().push(id.as_str().to_owned());
+            if id.as_str() == "down" {
+                return Err(Error::new(ErrorKind::Unavailable, "down"));
+            }
+            Ok(id.as_str().starts_with(self.0).then(|| CustomerId::new(id.as_str()).unwrap().into()))
+        }
+    }
+
+    #[tokio::test]
+    async fn the_default_batch_asks_each_id_once_and_answers_each() {
+        let known = Known("a", Mutex::default());
+        let answers = known.resolve_many(&ids(&["a1", "b", "a1", "down", "a2"])).await;
+        let names: Vec<_> = answers
+            .iter()
+            .map(|answer| {
+                answer.as_ref().map(|found| found.as_ref().map(|it| it.customer_id().as_str())).map_err(Error::kind)
+            })
+            .collect();
+        assert_eq!(names, [Ok(Some("a1")), Ok(None), Ok(Some("a1")), Err(ErrorKind::Unavailable), Ok(Some("a2"))]);
+        assert_eq!(known.1.lock().unwrap().len(), 4);
+    }
+
+    #[tokio::test]
+    async fn the_next_resolver_is_asked_only_about_the_absent() {
+        let both = Known("a", Mutex::default()).or(Known("b", Mutex::default()));
+        let answers = both.resolve_many(&ids(&["b1", "a1", "c", "down"])).await;
+        assert!(matches!(&answers[0], Ok(Some(_))) && matches!(&answers[1], Ok(Some(_))));
+        assert!(matches!(&answers[2], Ok(None)) && answers[3].is_err());
+        assert_eq!(*both.next.1.lock().unwrap(), ["b1", "c"]);
+        assert!(both.resolve(&ids(&["down"])[0]).await.is_err());
+    }
+}

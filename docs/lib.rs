@@ -1,0 +1,14 @@
+//! Compiles the Rust code in the documents, as doctests. A published crate cannot reach files outside of its folder,
+//! so this unpublished one does it for all.
+
+macro_rules! documents {
+    ($($name:ident: $path:literal,)*) => {$(
+        #[doc = include_str!($path)]
+        mod $name {}
+    )*};
+}
+
+documents! {
+    readme: "../README.md",
+    architecture: "architecture.md",
+}

@@ -1,0 +1,61 @@
+//! The workspace's own commands: `cargo xtask test | bench | servers | ci`.
+#![allow(clippy::print_stdout, reason = "a command-line tool: printing is its purpose")]
+
+mod bench;
+mod cargo;
+mod ci;
+mod licences;
+mod metadata;
+mod report;
+mod rules;
+mod servers;
+mod test;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+type Result<T = (), E = Box<dyn Error>> = std::result::Result<T, E>;
+
+const HELP: &str = "\
+The commands of this workspace.
+
+Usage: cargo xtask <COMMAND>
+
+Commands:
+  test [ARGS]...   Run every test: unit, integration, conformance and documentation tests, with all features.
+                   ARGS go to `cargo test`, for instance: cargo xtask test -p acs-identity-core -- identifier
+  bench [NAMES]... Build and run the benchmarks (all, or the named ones) in release mode, print a table and
+                   write target/bench/report.json
+  servers          Start the servers that the tests need; in this version, none
+  ci               Everything that must be green: format, lints, documentation, licences, house rules, all tests
+  help             This text
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: &[String]) -> Result {
+    let Some((command, rest)) = args.split_first() else {
+        return Err(format!("no command given\n\n{HELP}").into());
+    };
+    match (command.as_str(), rest) {
+        ("test", args) => test::run(args),
+        ("bench", names) => bench::run(names),
+        ("servers", []) => servers::run(),
+        ("ci", []) => ci::run(),
+        ("help" | "-h" | "--help", _) => {
+            print!("{HELP}");
+            Ok(())
+        }
+        ("servers" | "ci", [extra, ..]) => Err(format!("`{command}` takes no arguments, but got `{extra}`").into()),
+        _ => Err(format!("unknown command `{command}`\n\n{HELP}").into()),
+    }
+}
