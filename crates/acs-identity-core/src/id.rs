@@ -190,13 +190,6 @@ impl AcsId {
     pub fn identity_type(&self) -> IdentityType {
         self.identifier().identity_type()
     }
-
-    /// An ID of which the caller knows that it is legal, because its text was part of one.
-    pub(crate) fn from_checked(text: impl Into<Arc<str>>) -> Self {
-        let id = Self(text.into());
-        debug_assert!(check("ACS ID", id.as_str()).is_ok());
-        id
-    }
 }
 
 impl fmt::Debug for AcsId {

@@ -14,6 +14,8 @@ type Key = (Timestamp, AcsId);
 /// The mappings of one customer. Nearly all customers have one, which then costs one pointer and no tree.
 enum Held {
     One(Arc<Mapping>),
+    #[allow(clippy::box_collection)]
+    // Boxed for the sake of the many that are not: the tree itself is three words.
     Many(Box<BTreeMap<Key, Arc<Mapping>>>),
 }
 

@@ -124,7 +124,7 @@ impl CommunicationIdentifierModel {
     /// The kind is the given one, else that of the object. It is `Unknown` with the raw ID where there is
     /// no object (even if the raw ID would tell more: ask [`acs_id`](Self::acs_id) for that), where
     /// `kind` contradicts the object or is none that the SDKs know, and, unlike in the SDKs, where
-    /// the cloud is one that [`CloudEnvironment`] cannot hold.
+    /// the cloud is one that [`CloudEnvironment`](crate::CloudEnvironment) cannot hold.
     pub fn identifier(&self) -> CommunicationIdentifier<'_> {
         let object = self.object.as_ref().filter(|object| self.kind().is_none_or(|kind| kind == object.kind()));
         // Without a usable object there is a raw ID, and it is `acs_id`.

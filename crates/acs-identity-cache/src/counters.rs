@@ -1,0 +1,105 @@
+//! Counters that threads do not fight over.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// What a cache has done since it was made. The counters are read one after the other, not at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct CacheStats {
+    /// Questions answered from the cache with something found.
+    pub hits: u64,
+    /// Questions answered from the cache with "absent".
+    pub negative_hits: u64,
+    /// Questions that found nothing in the cache: each either joined a load or started one.
+    pub misses: u64,
+    /// Misses that joined a load that was under way.
+    pub joined: u64,
+    /// Loads that gave an answer, found or absent.
+    pub loaded: u64,
+    /// Loads that failed; nothing was stored.
+    pub failed: u64,
+    /// Loads that gave an answer which was not stored, because a write or a purge came in between.
+    pub refused_as_stale: u64,
+    /// Answers that were pushed out because the cache was full.
+    pub evicted: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Event {
+    Hit,
+    NegativeHit,
+    Miss,
+    Joined,
+    Loaded,
+    Failed,
+    RefusedAsStale,
+    Evicted,
+}
+
+const EVENTS: usize = 8;
+const CELLS: usize = 16;
+
+/// The counters of one group of threads, on cache lines of their own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Group([AtomicU64; EVENTS]);
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters([Group; CELLS]);
+
+impl Counters {
+    pub(crate) fn count(&self, event: Event) {
+        self.count_many(event, 1);
+    }
+
+    pub(crate) fn count_many(&self, event: Event, times: u64) {
+        self.0[group()].0[event as usize].fetch_add(times, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stats(&self) -> CacheStats {
+        let sum = |event: Event| self.0.iter().map(|group| group.0[event as usize].load(Ordering::Relaxed)).sum();
+        CacheStats {
+            hits: sum(Event::Hit),
+            negative_hits: sum(Event::NegativeHit),
+            misses: sum(Event::Miss),
+            joined: sum(Event::Joined),
+            loaded: sum(Event::Loaded),
+            failed: sum(Event::Failed),
+            refused_as_stale: sum(Event::RefusedAsStale),
+            evicted: sum(Event::Evicted),
+        }
+    }
+}
+
+/// The group of this thread: threads get them in turn.
+fn group() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static MINE: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+    MINE.with(|mine| {
+        mine.get().unwrap_or_else(|| {
+            let group = NEXT.fetch_add(1, Ordering::Relaxed) % CELLS;
+            mine.set(Some(group));
+            group
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_all_threads_are_summed() {
+        let counters = Counters::default();
+        std::thread::scope(|scope| {
+            for _ in 0..40 {
+                scope.spawn(|| counters.count(Event::Hit));
+            }
+        });
+        counters.count_many(Event::Evicted, 3);
+        assert_eq!(counters.stats(), CacheStats { hits: 40, evicted: 3, ..CacheStats::default() });
+    }
+}

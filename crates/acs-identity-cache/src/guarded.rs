@@ -1,0 +1,24 @@
+//! Runs somebody else's future so that neither a panic nor a hang gets through.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use acs_identity_core::{Error, ErrorKind};
+use futures::FutureExt;
+
+/// Awaits a future, at most so long.
+///
+/// # Errors
+/// `Internal` if it panicked, and an error of the given kind if the deadline has passed; the future is dropped then.
+pub(crate) async fn guarded<T>(
+    deadline: Duration,
+    late: ErrorKind,
+    future: impl Future<Output = T>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(deadline, AssertUnwindSafe(future).catch_unwind()).await {
+        Ok(Ok(output)) => Ok(output),
+        Ok(Err(_panic)) => Err(Error::new(ErrorKind::Internal, "the backend panicked").in_backend("cache")),
+        Err(_elapsed) => Err(Error::new(late, "the backend did not answer in time").in_backend("cache")),
+    }
+}

@@ -1,0 +1,313 @@
+//! The write side of [`ReadThrough`], and the other direction.
+//!
+//! A write bars what it may touch, in its own task, before the store is asked, and lifts the bars after the store has
+//! answered: so it does not matter whether the caller is still there. If nobody can say whether the write was applied, the
+//! bars stay until the write's deadline.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use acs_identity_core::{
+    AcsId, Capabilities, CustomerId, Error, ErrorKind, Expect, Imported, Link, Linked, Mapping, MappingStore, Page,
+    PageRequest, Result, When,
+};
+use async_trait::async_trait;
+
+use crate::ReadThrough;
+use crate::guarded::guarded;
+use crate::lane::Entered;
+use crate::read_through::Shared;
+use crate::values::{Listing, is_of};
+
+/// What a write may change, as far as it is known beforehand.
+#[derive(Default)]
+struct Touched {
+    ids: Vec<AcsId>,
+    customers: Vec<CustomerId>,
+    /// Whether it may change all ACS IDs of those customers, whichever they are.
+    all_ids_of_customers: bool,
+    /// Whether it may change customers that nobody has named: those who have one of the ACS IDs.
+    other_customers: bool,
+}
+
+/// What a write has changed.
+enum Effect {
+    /// Nothing but what it named and these customers.
+    Known(Vec<CustomerId>),
+    /// What it named, and customers that nobody knows.
+    KnownButCustomers,
+    /// Perhaps all that it may touch, perhaps nothing, perhaps later.
+    Unknown,
+}
+
+impl Effect {
+    /// The effect of several writes.
+    fn of_all(effects: impl Iterator<Item = Effect>) -> Self {
+        let mut all = Vec::new();
+        for effect in effects {
+            match effect {
+                Self::Known(customers) => all.extend(customers),
+                other => return other,
+            }
+        }
+        Self::Known(all)
+    }
+
+    fn of_failure(error: &Error) -> Self {
+        match error.kind() {
+            ErrorKind::InvalidInput
+            | ErrorKind::Conflict
+            | ErrorKind::Unavailable
+            | ErrorKind::Timeout
+            | ErrorKind::Unsupported
+            | ErrorKind::Denied
+            | ErrorKind::Misconfigured
+            | ErrorKind::Corrupt => Self::Known(Vec::new()),
+            // A panic, a lost answer, and kinds that are newer than this crate.
+            _ => Self::Unknown,
+        }
+    }
+
+    fn of_link(outcome: &Result<Linked>) -> Self {
+        match outcome {
+            Ok(linked) => Self::Known(linked.previous.iter().map(|mapping| mapping.customer_id.clone()).collect()),
+            Err(error) => Self::of_failure(error),
+        }
+    }
+
+    fn of_import(outcome: &Result<Imported>) -> Self {
+        match outcome {
+            // Whose the ACS ID was before is not said.
+            Ok(Imported::Written) => Self::KnownButCustomers,
+            Ok(_) => Self::Known(Vec::new()),
+            Err(error) => Self::of_failure(error),
+        }
+    }
+}
+
+/// The bars of one write. Dropped without an outcome, as in a runtime that shuts down, they stay until the deadline.
+struct Bars<S> {
+    shared: Arc<Shared<S>>,
+    touched: Touched,
+    deadline: Duration,
+    lifted: bool,
+}
+
+impl<S> Bars<S> {
+    fn new(shared: Arc<Shared<S>>, touched: Touched) -> Self {
+        let deadline = shared.clock.monotonic().saturating_add(shared.write_deadline);
+        touched.ids.iter().for_each(|id| shared.ids.bar(id));
+        touched.customers.iter().for_each(|customer| shared.customers.bar(customer));
+        Self { shared, touched, deadline, lifted: false }
+    }
+
+    fn lift(mut self, effect: &Effect) {
+        self.settle(effect);
+    }
+
+    fn settle(&mut self, effect: &Effect) {
+        self.lifted = true;
+        let (ids, customers, touched) = (&self.shared.ids, &self.shared.customers, &self.touched);
+        let until = matches!(effect, Effect::Unknown).then_some(self.deadline);
+        if touched.all_ids_of_customers {
+            if let Some(until) = until {
+                ids.bar_all(until);
+            }
+            ids.purge_where(|_, answer| touched.customers.iter().any(|customer| is_of(answer, customer)));
+        }
+        if touched.other_customers {
+            if let Some(until) = until {
+                customers.bar_all(until);
+            }
+            match effect {
+                Effect::Known(named) => named.iter().for_each(|customer| customers.purge(customer)),
+                Effect::KnownButCustomers | Effect::Unknown => customers.purge_all(),
+            }
+        }
+        touched.ids.iter().for_each(|id| ids.lift(id, until));
+        touched.customers.iter().for_each(|customer| customers.lift(customer, until));
+    }
+}
+
+impl<S> Drop for Bars<S> {
+    fn drop(&mut self) {
+        if !self.lifted {
+            self.settle(&Effect::Unknown);
+        }
+    }
+}
+
+impl<S: MappingStore + 'static> ReadThrough<S> {
+    /// Runs a write in a task of its own, between bars.
+    ///
+    /// # Errors
+    /// `OutcomeUnknown` or `Internal` if the store gave no answer; the store's own errors are part of `T`.
+    async fn write<T, Fut>(
+        &self,
+        touched: Touched,
+        write: impl FnOnce(Arc<Shared<S>>) -> Fut,
+        effect: impl FnOnce(&T) -> Effect + Send + 'static,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        Fut: Future<Output = T> + Send + 'static,
+    {
+        let shared = self.0.clone();
+        let written = write(shared.clone());
+        let task = self.0.tasks.spawn(async move {
+            let bars = Bars::new(shared.clone(), touched);
+            let outcome = guarded(shared.write_deadline, ErrorKind::OutcomeUnknown, written).await;
+            bars.lift(&outcome.as_ref().map_or(Effect::Unknown, effect));
+            outcome
+        });
+        let shut_down =
+            |_| Err(Error::new(ErrorKind::OutcomeUnknown, "the runtime is shutting down").in_backend("cache"));
+        task.await.unwrap_or_else(shut_down)
+    }
+
+    /// Runs a write of many items; what happens to all happens to each.
+    async fn write_many<I, T, Fut>(
+        &self,
+        touched: Touched,
+        items: &[I],
+        write: impl FnOnce(Arc<Shared<S>>, Vec<I>) -> Fut,
+        effect: fn(&Result<T>) -> Effect,
+    ) -> Vec<Result<T>>
+    where
+        I: Clone + Send + 'static,
+        T: Send + 'static,
+        Fut: Future<Output = Vec<Result<T>>> + Send + 'static,
+    {
+        let owned = items.to_vec();
+        let all = self.write(
+            touched,
+            |shared| write(shared, owned),
+            move |all: &Vec<_>| Effect::of_all(all.iter().map(effect)),
+        );
+        all.await.unwrap_or_else(|error| items.iter().map(|_| Err(error.clone())).collect())
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<S: MappingStore + 'static> MappingStore for ReadThrough<S> {
+    fn capabilities(&self) -> Capabilities {
+        self.0.resolver.capabilities()
+    }
+
+    async fn link(&self, link: Link) -> Result<Linked> {
+        let touched = Touched {
+            ids: vec![link.acs_id.clone()],
+            customers: vec![link.customer_id.clone()],
+            // A create-only link never takes an ACS ID from another customer.
+            other_customers: link.when != When::CreateOnly,
+            ..Touched::default()
+        };
+        self.write(touched, |shared| async move { shared.resolver.link(link).await }, Effect::of_link).await.flatten()
+    }
+
+    async fn link_many(&self, links: &[Link]) -> Vec<Result<Linked>> {
+        let touched = Touched {
+            ids: links.iter().map(|link| link.acs_id.clone()).collect(),
+            customers: links.iter().map(|link| link.customer_id.clone()).collect(),
+            other_customers: links.iter().any(|link| link.when != When::CreateOnly),
+            ..Touched::default()
+        };
+        let write = |shared: Arc<Shared<S>>, links: Vec<Link>| async move { shared.resolver.link_many(&links).await };
+        self.write_many(touched, links, write, Effect::of_link).await
+    }
+
+    async fn import(&self, mappings: &[Mapping]) -> Vec<Result<Imported>> {
+        let touched = Touched {
+            ids: mappings.iter().map(|mapping| mapping.acs_id.clone()).collect(),
+            customers: mappings.iter().map(|mapping| mapping.customer_id.clone()).collect(),
+            other_customers: true,
+            ..Touched::default()
+        };
+        let write =
+            |shared: Arc<Shared<S>>, mappings: Vec<Mapping>| async move { shared.resolver.import(&mappings).await };
+        self.write_many(touched, mappings, write, Effect::of_import).await
+    }
+
+    async fn unlink(&self, id: &AcsId, expect: Expect) -> Result<Option<Mapping>> {
+        let customers = match &expect {
+            Expect::Customer(customer) => vec![customer.clone()],
+            _ => Vec::new(),
+        };
+        let touched =
+            Touched { ids: vec![id.clone()], other_customers: customers.is_empty(), customers, ..Touched::default() };
+        let id = id.clone();
+        let effect = |outcome: &Result<Option<Mapping>>| match outcome {
+            Ok(removed) => Effect::Known(removed.iter().map(|mapping| mapping.customer_id.clone()).collect()),
+            Err(error) => Effect::of_failure(error),
+        };
+        self.write(touched, |shared| async move { shared.resolver.unlink(&id, expect).await }, effect).await.flatten()
+    }
+
+    async fn unlink_customer(&self, customer: &CustomerId) -> Result<u64> {
+        let customer = customer.clone();
+        let touched = Touched { customers: vec![customer.clone()], all_ids_of_customers: true, ..Touched::default() };
+        let effect = |outcome: &Result<u64>| match outcome {
+            Ok(_) => Effect::Known(Vec::new()),
+            Err(error) => Effect::of_failure(error),
+        };
+        let write = |shared: Arc<Shared<S>>| async move { shared.resolver.unlink_customer(&customer).await };
+        self.write(touched, write, effect).await.flatten()
+    }
+
+    /// The first page is cached; the pages after it are asked of the store each time.
+    async fn mappings_of(&self, customer: &CustomerId, page: PageRequest) -> Result<Page<Mapping>> {
+        if page.cursor().is_none() {
+            let listing = self.first_page(customer, &page).await?;
+            // Somebody else may have asked for another size just now.
+            if let Some(found) = listing.page_for(&page) {
+                return Ok(found);
+            }
+        }
+        self.0.resolver.mappings_of(customer, page).await
+    }
+
+    async fn scan(&self, page: PageRequest) -> Result<Page<Mapping>> {
+        self.0.resolver.scan(page).await
+    }
+
+    /// Nothing has to be forgotten: what has expired is not given out by the cache either.
+    async fn purge_expired(&self, limit: u32) -> Result<u64> {
+        self.0.resolver.purge_expired(limit).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.0.resolver.ping().await
+    }
+
+    async fn close(&self) {
+        self.0.resolver.close().await;
+        // From here on the store only fails, so nothing is stored any more.
+        self.purge_all();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+}
+
+impl<S: MappingStore + 'static> ReadThrough<S> {
+    async fn first_page(&self, customer: &CustomerId, page: &PageRequest) -> Result<Listing> {
+        if let Some(listing) = self.0.customers.get(customer) {
+            return Ok(listing);
+        }
+        let flight = match self.0.customers.enter(customer) {
+            Entered::Hit(listing) => return Ok(listing),
+            Entered::Joined(flight) => flight,
+            Entered::Leader(load) => {
+                let flight = load.flight();
+                let page = page.clone();
+                self.start(load, |shared, customer| async move {
+                    let found = shared.resolver.mappings_of(&customer, page.clone()).await?;
+                    Ok(Listing::new(&page, found))
+                });
+                flight
+            }
+        };
+        flight.wait().await
+    }
+}

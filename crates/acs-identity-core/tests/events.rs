@@ -1,0 +1,490 @@
+//! Events in, identifiers out.
+
+use acs_identity_core::{AcsId, CommunicationIdentifierModel, ErrorKind, Event, IdentityType, Role};
+use serde_json::{Value, json};
+
+const BOB: &str = "8:acs:r_bob";
+const ANN: &str = "8:acs:r_ann";
+const JOE: &str = "8:acs:r_joe";
+
+/// A participant as the tests write it: role, ACS ID, display name.
+type Seen = (String, String, Option<String>);
+
+fn seen(event: &Event) -> Vec<Seen> {
+    let seen = event
+        .participants()
+        .iter()
+        .map(|one| (one.role().to_string(), one.acs_id().as_str().to_owned(), one.display_name().map(str::to_owned)));
+    seen.collect()
+}
+
+fn expected(participants: &[(&str, &str, Option<&str>)]) -> Vec<Seen> {
+    participants.iter().map(|(role, id, name)| (role.to_string(), id.to_string(), name.map(str::to_owned))).collect()
+}
+
+fn event(event_type: &str, data: Value) -> Event {
+    let event_type = format!("Microsoft.Communication.{event_type}");
+    Event::from_value(&json!({"id": "1", "eventType": event_type, "subject": "s", "data": data})).expect("an event")
+}
+
+/// Checks everyone in an event, and that nothing was refused.
+#[track_caller]
+fn holds(event_type: &str, data: Value, participants: &[(&str, &str, Option<&str>)]) {
+    let event = event(event_type, data);
+    assert_eq!(seen(&event), expected(participants), "{event_type}");
+    assert!(event.rejected().is_empty(), "{:?}", event.rejected());
+}
+
+#[track_caller]
+fn file_holds(json: &[u8], event_type: &str, participants: &[(&str, &str, Option<&str>)]) {
+    let events = Event::parse_all(json).expect("events");
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].event_type(), format!("Microsoft.Communication.{event_type}"));
+    assert_eq!(seen(&events[0]), expected(participants));
+    assert!(events[0].rejected().is_empty());
+}
+
+fn model(id: &str) -> Value {
+    serde_json::to_value(CommunicationIdentifierModel::from(&AcsId::new(id).expect("a legal ID"))).expect("JSON")
+}
+
+/// `{communicationIdentifier, role}`, as calling events have had it since 2022.
+fn nested(id: &str) -> Value {
+    json!({"communicationIdentifier": model(id), "role": "{role}"})
+}
+
+/// `{rawId, …, role}`, as calling events had it in 2021.
+fn inlined(id: &str) -> Value {
+    let mut model = model(id);
+    model["role"] = json!("{role}");
+    model
+}
+
+#[test]
+fn the_sample_of_a_received_message_is_read() {
+    file_holds(
+        include_bytes!("events/chat-message-received.json"),
+        "ChatMessageReceived",
+        &[
+            ("recipient", "8:acs:109f0644-b956-4cd9-87b1-71024f6e2f44_00000008-578d-7d05-83fe-084822000f6d", None),
+            (
+                "sender",
+                "8:acs:109f0644-b956-4cd9-87b1-71024f6e2f44_00000008-578d-7caf-07fd-084822001724",
+                Some("Bob(Admin)"),
+            ),
+        ],
+    );
+}
+
+#[test]
+fn the_sample_of_a_made_thread_is_read() {
+    let bob = "8:acs:3d703c91-9657-4b3f-b19c-ef9d53f99710_00000008-576c-286d-e1fe-0848220013b9";
+    file_holds(
+        include_bytes!("events/chat-thread-created-with-user.json"),
+        "ChatThreadCreatedWithUser",
+        &[
+            ("createdBy", bob, None),
+            ("participant", bob, Some("Bob")),
+            (
+                "participant",
+                "8:acs:3d703c91-9657-4b3f-b19c-ef9d53f99710_00000008-576c-289b-07fd-0848220015ea",
+                Some("John"),
+            ),
+            ("recipient", "8:acs:3d703c91-9657-4b3f-b19c-ef9d53f99710_00000008-576c-286e-84f5-08482200181c", None),
+        ],
+    );
+}
+
+#[test]
+fn the_samples_of_calls_are_read() {
+    let edge = "8:acs:bc360ba8-d29b-4ef2-b698-769ebef85521_0000000c-1fb9-4878-07fd-0848220077e1";
+    file_holds(include_bytes!("events/call-started.json"), "CallStarted", &[("startedBy", edge, None)]);
+    file_holds(
+        include_bytes!("events/call-participant-added.json"),
+        "CallParticipantAdded",
+        &[("startedBy", edge, None), ("participant", edge, Some("Sharif Edge"))],
+    );
+    file_holds(
+        include_bytes!("events/incoming-call.json"),
+        "IncomingCall",
+        &[
+            (
+                "from",
+                "8:acs:98e4cbef-70e7-4733-8594-063c4a72d711_00000014-2033-438d-1000-343a0d006e10",
+                Some("John Doe"),
+            ),
+            ("to", "8:acs:98e4cbef-70e7-4733-8594-063c4a72d711_00000014-1889-f3a7-6a0b-343a0d0061f3", None),
+        ],
+    );
+}
+
+#[test]
+fn the_sample_of_an_sms_is_read() {
+    let json = include_bytes!("events/sms-received.json");
+    file_holds(json, "SMSReceived", &[("from", "4:15555555555", None), ("to", "4:15555555555", None)]);
+    let event = &Event::parse_all(json).unwrap()[0];
+    assert_eq!(event.id(), Some("d29ebbea-3afc-4d89-a0bb-34fbaa23b2aa"));
+    assert!(event.participants().iter().all(|one| one.acs_id().identity_type() == IdentityType::Pstn));
+}
+
+#[test]
+fn message_events_name_sender_and_recipient() {
+    for event_type in ["ChatMessageReceived", "ChatMessageEdited", "ChatMessageDeleted"] {
+        let data = json!({
+            "senderId": BOB, "senderCommunicationIdentifier": model(BOB), "senderDisplayName": "Bob",
+            "recipientId": ANN, "recipientCommunicationIdentifier": model(ANN),
+            "messageId": "1613694358927", "threadId": "19:x@thread.v2", "transactionId": "4.1.1", "messageBody": BOB,
+        });
+        holds(event_type, data, &[("recipient", ANN, None), ("sender", BOB, Some("Bob"))]);
+    }
+    for event_type in ["ChatMessageReceivedInThread", "ChatMessageEditedInThread", "ChatMessageDeletedInThread"] {
+        let data = json!({"senderCommunicationIdentifier": model(BOB), "senderDisplayName": "Bob"});
+        holds(event_type, data, &[("sender", BOB, Some("Bob"))]);
+    }
+}
+
+#[test]
+fn thread_events_name_who_did_it_and_who_is_in_it() {
+    let data = json!({
+        "createdByCommunicationIdentifier": model(BOB), "recipientCommunicationIdentifier": model(ANN),
+        "participants": [{"displayName": "Ann", "participantCommunicationIdentifier": model(ANN)}],
+    });
+    let participants = [("createdBy", BOB, None), ("participant", ANN, Some("Ann")), ("recipient", ANN, None)];
+    holds("ChatThreadCreatedWithUser", data.clone(), &participants);
+    holds("ChatThreadCreated", data, &participants);
+    let data = json!({
+        "deletedBy": BOB, "deletedByCommunicationIdentifier": model(BOB),
+        "recipientId": ANN, "recipientCommunicationIdentifier": model(ANN),
+    });
+    holds("ChatThreadWithUserDeleted", data.clone(), &[("deletedBy", BOB, None), ("recipient", ANN, None)]);
+    holds("ChatThreadDeleted", data, &[("deletedBy", BOB, None), ("recipient", ANN, None)]);
+    for event_type in ["ChatThreadPropertiesUpdated", "ChatThreadPropertiesUpdatedPerUser"] {
+        let data =
+            json!({"updatedBy": BOB, "updatedByCommunicationIdentifier": model(BOB), "properties": {"topic": "x"}});
+        holds(event_type, data, &[("updatedBy", BOB, None)]);
+    }
+    holds("ChatMessageEdited", json!({"editedBy": "28:some-bot"}), &[("editedBy", "28:some-bot", None)]);
+}
+
+#[test]
+fn threads_that_gain_or_lose_somebody_name_him() {
+    let one = json!({"displayName": "Joe", "participantCommunicationIdentifier": model(JOE)});
+    for event_type in
+        ["ChatParticipantAddedToThreadWithUser", "ChatThreadParticipantAdded", "ChatParticipantAddedToThread"]
+    {
+        let data = json!({"addedBy": BOB, "addedByCommunicationIdentifier": model(BOB), "participantAdded": one});
+        holds(event_type, data, &[("addedBy", BOB, None), ("participant", JOE, Some("Joe"))]);
+    }
+    for event_type in ["ChatParticipantRemovedFromThreadWithUser", "ChatThreadParticipantRemoved"] {
+        let data = json!({
+            "removedByCommunicationIdentifier": model(BOB), "participantRemoved": one, "recipientId": ANN
+        });
+        holds(
+            event_type,
+            data,
+            &[("participant", JOE, Some("Joe")), ("recipient", ANN, None), ("removedBy", BOB, None)],
+        );
+    }
+    let data = json!({"memberAdded": null, "members": [{"displayName": "Joe", "memberId": JOE}]});
+    holds("ChatMemberAddedToThreadWithUser", data, &[("participant", JOE, Some("Joe"))]);
+}
+
+#[test]
+fn both_nestings_of_call_participants_are_read() {
+    for form in [nested, inlined] {
+        for event_type in ["CallStarted", "CallEnded"] {
+            let data = json!({"startedBy": form(BOB), "serverCallId": "aHR0cHM6", "durationOfCall": 1.5});
+            holds(event_type, data, &[("startedBy", BOB, None)]);
+        }
+        for event_type in ["CallParticipantAdded", "CallParticipantRemoved"] {
+            let data = json!({
+                "user": form(ANN), "displayName": "Ann", "participantId": "041e3b8a-1cce-4ebf-b587-131312c39410",
+                "startedBy": form(BOB), "group": {"id": "0"}, "room": {"id": "8:acs:room_x"}
+            });
+            holds(event_type, data, &[("startedBy", BOB, None), ("participant", ANN, Some("Ann"))]);
+        }
+    }
+}
+
+#[test]
+fn other_parties_of_an_incoming_call_are_read() {
+    let data = json!({
+        "to": model("4:+14255550123"), "from": model("8:orgid:u"), "callerDisplayName": "Ann",
+        "onBehalfOfCallee": model("28:orgid:queue"),
+        "customContext": {"sipHeaders": {"userId": BOB}, "voipHeaders": {"from": model(BOB)}},
+    });
+    holds(
+        "IncomingCall",
+        data,
+        &[
+            ("from", "8:orgid:u", Some("Ann")),
+            ("onBehalfOfCallee", "28:orgid:queue", None),
+            ("to", "4:+14255550123", None),
+        ],
+    );
+}
+
+#[test]
+fn a_user_who_disconnected_is_the_user() {
+    holds("UserDisconnected", json!({"userCommunicationIdentifier": model(BOB)}), &[("user", BOB, None)]);
+}
+
+#[test]
+fn sms_numbers_are_taken_exactly_as_received() {
+    for (from, to) in [("from", "to"), ("From", "To")] {
+        let data =
+            json!({from: "15555555555", to: "+15555555556", "Tag": BOB, "message": BOB, "deliveryAttempts": [{}]});
+        for event_type in ["SMSReceived", "SMSDeliveryReportReceived"] {
+            holds(event_type, data.clone(), &[("from", "4:15555555555", None), ("to", "4:+15555555556", None)]);
+        }
+    }
+    // Short codes and names of senders are no E.164 numbers either.
+    holds(
+        "SMSReceived",
+        json!({"from": "CONTOSO", "to": "12345"}),
+        &[("from", "4:CONTOSO", None), ("to", "4:12345", None)],
+    );
+    // Texts are numbers in SMS events only.
+    holds("AdvancedMessageReceived", json!({"from": "15555555555", "to": "channel"}), &[]);
+    let event = event("SMSReceived", json!({"from": "", "to": 15555555555_u64}));
+    let paths: Vec<_> = event.rejected().iter().map(|rejected| rejected.path()).collect();
+    assert_eq!((event.participants().len(), paths), (0, vec!["data.from", "data.to"]));
+}
+
+#[test]
+fn an_unknown_type_yields_what_its_data_holds() {
+    let data = json!({
+        "organizer": nested(BOB),
+        "guestCommunicationIdentifier": model("8:teamsvisitor:v"),
+        "details": {"approvedBy": JOE, "delegates": [model(ANN), inlined("28:orgid:bot")]},
+        "hostId": "8:orgid:host", "backupRawId": "4:+1", "participantIds": [ANN, "not an ID"],
+        "messageId": "1", "threadId": "19:x@thread.v2", "participantId": "041e3b8a-1cce-4ebf-b587-131312c39410",
+        "note": BOB, "signedBy": "somebody", "count": 3, "flag": true, "nothing": null,
+    });
+    let participants = [
+        ("backup", "4:+1", None),
+        ("approvedBy", JOE, None),
+        ("delegates", ANN, None),
+        ("delegates", "28:orgid:bot", None),
+        ("guest", "8:teamsvisitor:v", None),
+        ("host", "8:orgid:host", None),
+        ("organizer", BOB, None),
+        ("participant", ANN, None),
+    ];
+    holds("SomethingNew", data, &participants);
+    // Also where the data is an identifier or a list itself.
+    holds("SomethingNew", model(BOB), &[("data", BOB, None)]);
+    holds("SomethingNew", json!([{"senderId": BOB}]), &[("sender", BOB, None)]);
+    holds("SomethingNew", json!("8:acs:r_bob"), &[]);
+}
+
+#[test]
+fn events_without_identifiers_hold_nobody() {
+    let handshake = br#"{"id":"1","eventType":"Microsoft.EventGrid.SubscriptionValidationEvent",
+        "data":{"validationCode":"512d38b6","validationUrl":"https://example.com"}}"#;
+    let events = Event::parse_all(handshake).unwrap();
+    assert!(events[0].participants().is_empty() && events[0].rejected().is_empty());
+    assert!(Event::parse_all(br#"{"eventType":"X"}"#).unwrap()[0].participants().is_empty());
+    assert!(Event::parse_all(b" [] ").unwrap().is_empty());
+}
+
+#[test]
+fn a_sender_cannot_plant_an_identifier_in_what_he_writes() {
+    let planted = json!({
+        "senderId": ANN, "senderCommunicationIdentifier": model(ANN), "senderDisplayName": "Ann",
+        "participants": [{"rawId": ANN}], "communicationUser": {"id": ANN}, "rawId": ANN,
+    });
+    for container in ["metadata", "Metadata", "properties", "customContext", "messageBody", "message", "Tag", "labels"]
+    {
+        let data = json!({
+            "senderId": BOB, container: planted,
+            "participants": [{"participantCommunicationIdentifier": model(JOE), container: planted}],
+        });
+        holds("ChatMessageReceived", data, &[("participant", JOE, None), ("sender", BOB, None)]);
+    }
+    // A text that holds JSON is a text.
+    let data = json!({"senderId": BOB, "senderDisplayName": planted.to_string(), "topic": planted.to_string()});
+    let event = event("ChatMessageReceived", data);
+    assert_eq!(event.participants().len(), 1);
+}
+
+#[test]
+fn each_id_comes_once_in_each_role_with_its_name() {
+    let data = json!({
+        "createdBy": BOB,
+        "createdByCommunicationIdentifier": model(BOB),
+        "members": [{"memberId": BOB}, {"memberId": ANN, "displayName": "Ann"}],
+        "participants": [
+            {"displayName": "Bob", "participantCommunicationIdentifier": model(BOB)},
+            {"displayName": "", "participantCommunicationIdentifier": model(ANN)},
+        ],
+    });
+    holds(
+        "ChatThreadCreated",
+        data,
+        &[("createdBy", BOB, None), ("participant", BOB, Some("Bob")), ("participant", ANN, Some("Ann"))],
+    );
+}
+
+#[test]
+fn a_plain_id_and_a_model_that_disagree_are_both_kept() {
+    let data = json!({"senderId": BOB, "senderCommunicationIdentifier": model(ANN), "senderDisplayName": "Bob"});
+    holds("ChatMessageReceived", data, &[("sender", ANN, Some("Bob")), ("sender", BOB, Some("Bob"))]);
+    // Of a model that contradicts itself, the ID that the SDKs read.
+    let data = json!({"senderCommunicationIdentifier": {"rawId": ANN, "communicationUser": {"id": BOB}}});
+    holds("ChatMessageReceived", data, &[("sender", BOB, None)]);
+}
+
+#[test]
+fn a_name_is_given_only_to_whom_it_belongs() {
+    let data = json!({"participants": [model(BOB), model(ANN)], "displayName": "Joe", "startedBy": inlined(JOE)});
+    holds("CallEnded", data, &[("participant", BOB, None), ("participant", ANN, None), ("startedBy", JOE, None)]);
+}
+
+#[test]
+fn an_illegal_id_is_reported_and_loses_no_other() {
+    let participant = |id: Value| json!({"displayName": "x", "participantCommunicationIdentifier": id});
+    let data = json!({
+        "senderId": "", "recipientId": "x".repeat(10_000_000), "createdBy": "8:acs:a\u{1}", "addedBy": 7,
+        "deletedByCommunicationIdentifier": "8:acs:a_b",
+        "editedByCommunicationIdentifier": null,
+        "removedBy": {"communicationIdentifier": {"rawId": 5}},
+        "participants": [
+            participant(model(BOB)),
+            participant(json!({})),
+            participant(json!({"rawId": ANN, "communicationUser": {"id": ANN}, "phoneNumber": {"value": "1"}})),
+            participant(json!({"phoneNumber": {}})),
+            {"rawId": ""},
+            participant(model(ANN)),
+        ],
+    });
+    let event = event("ChatThreadCreated", data);
+    assert_eq!(seen(&event), expected(&[("participant", BOB, Some("x")), ("participant", ANN, Some("x"))]));
+    let rejected: Vec<_> = event.rejected().iter().map(|one| (one.path(), one.reason().message())).collect();
+    for (at, (path, reason)) in [
+        ("data.addedBy", "must be a string, not a number"),
+        ("data.createdBy", "control character at byte 7"),
+        ("data.deletedByCommunicationIdentifier", "must be an object, not a string"),
+        ("data.participants[1].participantCommunicationIdentifier", "`rawId` is missing"),
+        ("data.participants[2].participantCommunicationIdentifier", "exclude each other"),
+        ("data.participants[3].participantCommunicationIdentifier", "`phoneNumber.value` is missing"),
+        ("data.participants[4]", "`rawId`: ACS ID is empty"),
+        ("data.recipientId", "10000000 bytes"),
+        ("data.removedBy.communicationIdentifier", "`rawId` must be a string"),
+        ("data.senderId", "empty"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(rejected[at].0, path);
+        assert!(rejected[at].1.contains(reason), "{path}: {}", rejected[at].1);
+    }
+    assert_eq!(rejected.len(), 10);
+    assert!(event.rejected().iter().all(|one| one.to_string().len() < 250));
+}
+
+#[test]
+fn keys_that_are_data_are_not_shown() {
+    let key = "8:acs:private-resource-of-somebody_private-user-of-somebody";
+    let data = json!({"roster": {key: model(BOB), "8:acs:private-resource-of-somebody_other": {"rawId": ""}}});
+    let event = event("SomethingNew", data);
+    assert_eq!(seen(&event), expected(&[("roster", BOB, None)]));
+    assert!(event.rejected()[0].path().starts_with("data.roster[\"8:acs:private"));
+    assert!(!event.rejected()[0].path().contains("_other"));
+}
+
+#[test]
+fn cloud_events_are_read_like_the_others() {
+    let data = json!({"senderId": BOB, "senderDisplayName": "Bob"});
+    let envelope = |data_key: &str, data: Value| json!({"specversion": "1.0", "type": "Microsoft.Communication.ChatMessageReceived", "source": "/s", "id": "7", data_key: data});
+    // The data above, sorted by key, in base64.
+    let base64 = "eyJzZW5kZXJEaXNwbGF5TmFtZSI6IkJvYiIsInNlbmRlcklkIjoiODphY3M6cl9ib2IifQ==";
+    for event in [envelope("data", data), envelope("data_base64", json!(base64))] {
+        let events = Event::parse_all(json!([event]).to_string().as_bytes()).unwrap();
+        assert_eq!(
+            (events[0].event_type(), events[0].id()),
+            ("Microsoft.Communication.ChatMessageReceived", Some("7"))
+        );
+        assert_eq!(seen(&events[0]), expected(&[("sender", BOB, Some("Bob"))]));
+    }
+    for (bad, named) in [
+        (json!("%"), "not base64"),
+        (json!(5), "not base64"),
+        (json!("e30"), "not base64"),
+        (json!("ew=="), "line 1 column"),
+    ] {
+        let error = Event::from_value(&envelope("data_base64", bad)).unwrap_err();
+        assert!(error.message().contains("`data_base64`") && error.message().contains(named), "{error}");
+    }
+}
+
+#[test]
+fn events_of_both_schemas_may_stand_in_one_array() {
+    let json = json!([
+        {"eventType": "Microsoft.Communication.ChatMessageReceived", "data": {"senderId": BOB}},
+        {"specversion": "1.0", "type": "Microsoft.Communication.CallStarted", "data": {"startedBy": nested(ANN)}},
+    ]);
+    let events = Event::parse_all(json.to_string().as_bytes()).unwrap();
+    let roles: Vec<_> = events.iter().map(|event| event.participants()[0].role().clone()).collect();
+    assert_eq!(roles, [Role::Sender, Role::StartedBy]);
+}
+
+#[test]
+fn bad_input_is_refused_with_its_place() {
+    let garbage = "x".repeat(10_000_000);
+    let quoted = format!("\"{garbage}\"");
+    let deep = "[".repeat(100_000);
+    let deep_data = format!(r#"{{"eventType":"X","data":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
+    let cases: [(&[u8], &str); 16] = [
+        (b"", "empty"),
+        (b" \n\t", "empty"),
+        (garbage.as_bytes(), "line 1 column 1"),
+        (quoted.as_bytes(), "must be an object, not a string"),
+        (deep.as_bytes(), "recursion limit exceeded at line 1 column 128"),
+        (deep_data.as_bytes(), "recursion limit exceeded"),
+        (b"{\"eventType\":\"X\xff\"}", "not UTF-8 at byte 15"),
+        (b"[\n{\"eventType\":\"X\"},\n{\"eventType\":}\n]", "line 3 column 14"),
+        (b"[{\"eventType\":\"X\"}", "EOF while parsing a list at line 1"),
+        (b"{\"eventType\":\"\x00\"}", "control character"),
+        (b"{\"data\":{}}", "`eventType` is missing"),
+        (b"{\"specversion\":\"1.0\"}", "`type` of the CloudEvent is missing"),
+        (b"{\"eventType\":5}", "must be a string, not a number"),
+        (b"[{\"eventType\":\"X\"},{\"id\":\"private\"}]", "event [1]: `eventType` is missing"),
+        (b"[[]]", "event [0]: an event must be an object, not an array"),
+        (b"17", "must be an object, not a number"),
+    ];
+    for (json, place) in cases {
+        let error = Event::parse_all(json).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.message().contains(place), "{place}: {error}");
+        assert!(error.to_string().len() < 200 && !error.to_string().contains("private"), "{error}");
+    }
+}
+
+#[test]
+fn a_value_that_is_too_deep_is_reported() {
+    let mut data = json!({"senderId": BOB});
+    for _ in 0..1000 {
+        data = json!({"in": data});
+    }
+    let event = event("X", json!({"deep": data, "senderId": ANN}));
+    assert_eq!(seen(&event), expected(&[("sender", ANN, None)]));
+    assert!(event.rejected()[0].reason().message().contains("deep"));
+}
+
+#[test]
+fn a_large_roster_keeps_its_order() {
+    let roster: Vec<_> = (0..50_000).map(|n| model(&format!("8:acs:r_{n}"))).collect();
+    let event = event("CallEnded", json!({"participants": roster, "members": roster}));
+    assert_eq!(event.participants().len(), 50_000);
+    assert!(event.participants().iter().enumerate().all(|(n, one)| one.acs_id().as_str() == format!("8:acs:r_{n}")));
+}
+
+#[test]
+fn debug_shows_no_id_and_no_name() {
+    let data = json!({"senderId": "4:+14255550123", "senderDisplayName": "Robert", "recipientId": "4:+14255550123\n"});
+    let event = event("ChatMessageReceived", data);
+    let shown = format!("{:?}", event.participants());
+    assert!(!shown.contains("4255550123") && !shown.contains("Robert"), "{shown}");
+    assert!(!format!("{event:?}").contains("Robert"));
+}
