@@ -11,4 +11,5 @@ macro_rules! documents {
 documents! {
     readme: "../README.md",
     architecture: "architecture.md",
+    store_contract: "decisions/0001-store-contract.md",
 }

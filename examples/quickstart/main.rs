@@ -18,9 +18,10 @@ use std::sync::Arc;
 use acs_identity::cache::ReadThrough;
 use acs_identity::sql::SqliteStore;
 use acs_identity::{
-    AcsId, CustomerId, Event, Identity, IdentityMap, IdentityType, MappingStore, MemoryStore, PageRequest,
+    AcsId, CustomerId, Event, Identity, IdentityMap, IdentityType, MappingStore, MappingStoreExt, MemoryStore,
 };
 use acs_identity_examples::{Failure, complain, end};
+use futures::StreamExt;
 use serde::Serialize;
 
 use events::EventFile;
@@ -106,11 +107,10 @@ async fn show(
 
 /// The given mappings, or the bundled ones for a store that has none.
 async fn mappings_for(store: &dyn MappingStore, given: Option<MappingFile>) -> Result<Option<MappingFile>, Failure> {
-    let is_empty = || async { Ok::<_, Failure>(store.scan(PageRequest::first(1)?).await?.items.is_empty()) };
-    match given {
-        None if is_empty().await? => MappingFile::read(&options::bundled("mappings.csv")).map(Some),
-        given => Ok(given),
+    if given.is_none() && store.scan_all().next().await.transpose()?.is_none() {
+        return MappingFile::read(&options::bundled("mappings.csv")).map(Some);
     }
+    Ok(given)
 }
 
 /// One line of the JSON output.

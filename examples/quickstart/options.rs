@@ -38,8 +38,7 @@ pub(crate) struct Options {
 impl Options {
     /// Reads the arguments; `None` if they ask for help.
     pub(crate) fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Option<Self>, Failure> {
-        let mut options =
-            Self { events: bundled("events"), mappings: None, store: Store::Temporary, json: false };
+        let mut options = Self { events: bundled("events"), mappings: None, store: Store::Temporary, json: false };
         while let Some(arg) = args.next() {
             let mut value = |what: &str| args.next().ok_or_else(|| format!("{what} is missing; see --help"));
             match arg.to_str() {

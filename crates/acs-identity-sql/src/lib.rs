@@ -1,1 +1,30 @@
-//! The SQL store of `acs-identity`.
+//! The SQL store of `acs-identity`: mappings in the tables of a database.
+//!
+//! | feature | store | database |
+//! |---|---|---|
+//! | `sqlite` | [`SqliteStore`] | SQLite, built in: a file, or the memory of the process |
+//!
+//! No feature is on by default. Every call needs a Tokio runtime with its timers.
+//!
+//! The tables have fixed names and their own prefix, so they may live beside an application's: `acs_identity_mappings`,
+//! `acs_identity_changes`, `acs_identity_schema`. [`SqlStore::schema_sql`] prints them.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// Without a database's feature there is nobody to use the logic that all of them share.
+#![cfg_attr(not(feature = "sqlite"), allow(dead_code))]
+
+mod batch;
+mod dialect;
+mod error;
+mod feed;
+mod read;
+mod record;
+mod run;
+mod schema;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+mod store;
+mod write;
+
+#[cfg(feature = "sqlite")]
+pub use sqlite::{Sqlite, SqliteOptions, SqliteStore, Synchronous};
+pub use store::SqlStore;

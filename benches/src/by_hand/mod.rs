@@ -1,0 +1,5 @@
+//! What a user would write by hand: one short file for each thing that a benchmark compares with.
+
+pub mod hash_maps;
+pub mod moka_cache;
+pub mod quick_cache;

@@ -1,0 +1,96 @@
+//! Why a call on a database failed, and what the caller is told.
+
+use std::time::Duration;
+
+use acs_identity_core::{Error, ErrorKind};
+
+/// Everything that can go wrong between this crate and a database.
+///
+/// A driver's own error is not kept, only its code: its text may quote the values of a row.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error("{what}")]
+    Database { kind: ErrorKind, what: &'static str, source: Code },
+    /// Set apart, as it tells for certain that nothing was done.
+    #[error("the database is locked by another connection")]
+    Locked { source: Code },
+    #[error("the connection to the database is lost")]
+    Disconnected,
+    #[error("no connection became free in time")]
+    NoConnection,
+    #[error("the driver could not carry out the statement")]
+    Driver,
+    #[error("the store is closed")]
+    Closed,
+    #[error("no answer within {0:?}")]
+    Deadline(Duration),
+    /// Only ever seen by a task whose caller has left.
+    #[error("nobody waits for the answer")]
+    Abandoned,
+    #[error("the commit was not acknowledged")]
+    OutcomeUnknown,
+    #[error("the task of the call ended without an answer")]
+    Task,
+    #[error("column {0} of a stored row cannot be read")]
+    Unreadable(&'static str),
+    #[error("the properties cannot be written as JSON")]
+    Properties,
+    #[error("the database has schema version {found}, and this release knows only up to {known}")]
+    NewerSchema { found: i64, known: i64 },
+    #[error("{0}")]
+    Setup(&'static str),
+}
+
+/// A database's own code for what went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{database} result code {code}")]
+pub struct Code {
+    pub database: &'static str,
+    pub code: i32,
+}
+
+impl Failure {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Database { kind, .. } => *kind,
+            Self::Locked { .. } | Self::Disconnected | Self::Closed => ErrorKind::Unavailable,
+            Self::NoConnection | Self::Deadline(_) | Self::Abandoned => ErrorKind::Timeout,
+            Self::Driver | Self::Task | Self::Properties => ErrorKind::Internal,
+            Self::OutcomeUnknown => ErrorKind::OutcomeUnknown,
+            Self::Unreadable(_) => ErrorKind::Corrupt,
+            Self::NewerSchema { .. } | Self::Setup(_) => ErrorKind::Misconfigured,
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        let error = Error::new(failure.kind(), failure.to_string());
+        match failure {
+            Failure::Database { source, .. } | Failure::Locked { source } => error.with_source(source),
+            _ => error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn the_code_is_the_source_and_is_not_in_the_text() {
+        let source = Code { database: "SQLite", code: 517 };
+        let error = Error::from(Failure::Locked { source });
+        assert_eq!(error.to_string(), "backend unavailable: the database is locked by another connection");
+        assert_eq!(error.source().unwrap().to_string(), "SQLite result code 517");
+        assert!(error.is_transient());
+    }
+
+    #[test]
+    fn a_deadline_before_the_commit_is_transient_and_one_in_it_is_not() {
+        assert!(Error::from(Failure::Deadline(Duration::from_secs(5))).is_transient());
+        assert_eq!(Error::from(Failure::OutcomeUnknown).kind(), ErrorKind::OutcomeUnknown);
+    }
+}

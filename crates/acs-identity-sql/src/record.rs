@@ -1,0 +1,145 @@
+//! Rows read as mappings, and mappings written as rows.
+
+use acs_identity_core::rules::{Present, TOMBSTONE_LIFETIME};
+use acs_identity_core::{AcsId, CustomerId, Mapping, Properties, Resolution, Revision, Timestamp};
+
+use crate::dialect::{Row, Value};
+use crate::error::Failure;
+
+// The places of a mapping's columns.
+const CUSTOMER_ID: usize = 0;
+const PROPERTIES: usize = 1;
+const EXPIRES_AT: usize = 2;
+const REVISION: usize = 3;
+const ACS_ID: usize = 4;
+const CREATED_AT: usize = 5;
+
+/// The customer behind an ID; `None` of a tombstone and of what has expired.
+pub(crate) fn resolution(row: &impl Row, now: impl FnOnce() -> Timestamp) -> Result<Option<Resolution>, Failure> {
+    let Some(customer_id) = customer_id(row)? else { return Ok(None) };
+    let remaining = match expires_at(row)? {
+        None => None,
+        Some(at) => {
+            let now = now();
+            if at <= now {
+                return Ok(None);
+            }
+            Some(at.since(now))
+        }
+    };
+    let resolution = Resolution::from(customer_id).with_properties(properties(row)?);
+    Ok(Some(resolution.lasting(remaining).at_revision(revision(row)?)))
+}
+
+/// The mapping of a row; `None` of a tombstone.
+pub(crate) fn mapping(row: &impl Row) -> Result<Option<Mapping>, Failure> {
+    let Some(customer_id) = customer_id(row)? else { return Ok(None) };
+    let created_at = integer(row, CREATED_AT, "created_at").map(Timestamp::from_micros)?;
+    let mut mapping = Mapping::new(acs_id(row)?, customer_id, revision(row)?, created_at);
+    mapping.properties = properties(row)?;
+    mapping.expires_at = expires_at(row)?;
+    Ok(Some(mapping))
+}
+
+/// What is there of an ID that has a row.
+pub(crate) fn present(row: &impl Row) -> Result<Present, Failure> {
+    match mapping(row)? {
+        Some(mapping) => Ok(Present::Mapping(mapping)),
+        None => Ok(Present::Tombstone(revision(row)?)),
+    }
+}
+
+/// The ID of a row as it is stored.
+pub(crate) fn raw_acs_id(row: &impl Row) -> Result<&str, Failure> {
+    row.text(ACS_ID).ok().flatten().ok_or(Failure::Unreadable("acs_id"))
+}
+
+fn acs_id(row: &impl Row) -> Result<AcsId, Failure> {
+    AcsId::new(raw_acs_id(row)?).map_err(|_| Failure::Unreadable("acs_id"))
+}
+
+fn customer_id(row: &impl Row) -> Result<Option<CustomerId>, Failure> {
+    let unreadable = || Failure::Unreadable("customer_id");
+    let text = row.text(CUSTOMER_ID).map_err(|_| unreadable())?;
+    text.map(CustomerId::new).transpose().map_err(|_| unreadable())
+}
+
+fn properties(row: &impl Row) -> Result<Properties, Failure> {
+    let unreadable = || Failure::Unreadable("properties");
+    match row.text(PROPERTIES).map_err(|_| unreadable())? {
+        None => Ok(Properties::default()),
+        Some(json) => serde_json::from_str(json).map_err(|_| unreadable()),
+    }
+}
+
+fn expires_at(row: &impl Row) -> Result<Option<Timestamp>, Failure> {
+    match row.integer(EXPIRES_AT) {
+        Ok(None) => Ok(None),
+        _ => integer(row, EXPIRES_AT, "expires_at").map(|micros| Some(Timestamp::from_micros(micros))),
+    }
+}
+
+fn revision(row: &impl Row) -> Result<Revision, Failure> {
+    integer(row, REVISION, "revision").map(Revision::new)
+}
+
+fn integer(row: &impl Row, column: usize, name: &'static str) -> Result<u64, Failure> {
+    let number = row.integer(column).ok().flatten();
+    number.and_then(|number| u64::try_from(number).ok()).ok_or(Failure::Unreadable(name))
+}
+
+/// A row to be written: a mapping, or a tombstone, which has no customer and whose expiry is when it may be forgotten.
+pub(crate) struct Record {
+    acs_id: AcsId,
+    customer_id: Option<CustomerId>,
+    properties: Option<String>,
+    created_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    revision: Revision,
+}
+
+impl Record {
+    /// How many parameters one row has in a statement that writes it.
+    pub(crate) const VALUES: usize = 7;
+
+    pub(crate) fn of(mapping: Mapping) -> Result<Self, Failure> {
+        let properties = match mapping.properties.is_empty() {
+            true => None,
+            false => Some(serde_json::to_string(&mapping.properties).map_err(|_| Failure::Properties)?),
+        };
+        Ok(Self {
+            acs_id: mapping.acs_id,
+            customer_id: Some(mapping.customer_id),
+            properties,
+            created_at: mapping.created_at,
+            expires_at: mapping.expires_at,
+            revision: mapping.revision,
+        })
+    }
+
+    pub(crate) fn tombstone(acs_id: AcsId, revision: Revision, now: Timestamp) -> Self {
+        let expires_at = Some(now.saturating_add(TOMBSTONE_LIFETIME));
+        Self { acs_id, customer_id: None, properties: None, created_at: now, expires_at, revision }
+    }
+
+    pub(crate) fn values<'a>(&'a self, namespace: &'a str) -> [Value<'a>; Self::VALUES] {
+        [
+            Value::Text(namespace),
+            Value::Text(self.acs_id.as_str()),
+            Value::text_or_null(self.customer_id.as_ref().map(CustomerId::as_str)),
+            Value::text_or_null(self.properties.as_deref()),
+            Value::Integer(micros(self.created_at)),
+            Value::integer_or_null(self.expires_at.map(micros)),
+            Value::Integer(signed(self.revision.get())),
+        ]
+    }
+}
+
+pub(crate) fn micros(time: Timestamp) -> i64 {
+    signed(time.as_micros())
+}
+
+/// Exact for times and revisions, which both end where `i64` ends.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

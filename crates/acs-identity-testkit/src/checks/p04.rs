@@ -1,0 +1,184 @@
+//! P4: both directions.
+
+use acs_identity_core::{Expect, Imported, Link, Mapping, MappingStore, MappingStoreExt, PageRequest, Revision, Timestamp};
+
+use crate::support::{
+    acs, at_once, create, customer, customer_of, disagreement, faults, ids_of, namespace, replace, scanned,
+};
+use crate::{Fixture, Verdict};
+
+const CUSTOMERS: [&str; 3] = ["ann", "bea", "cleo"];
+
+/// P4: forward and reverse agree: after a write returns, `resolve` and `mappings_of` tell the same story, also after a
+/// re-link from A to B.
+pub async fn p04_forward_and_reverse_agree(fixture: &dyn Fixture) -> Verdict {
+    let namespace = namespace("p04");
+    let clients = [&*fixture.open(namespace.clone()).await, &*fixture.open(namespace).await];
+    after_each_write(clients).await;
+    after_removals(clients[0], clients[1]).await;
+    the_same_records(clients[0]).await;
+    oldest_first(clients[0]).await;
+    after_concurrent_writes(fixture).await;
+    Ok(())
+}
+
+/// What every client says of an ID in both directions.
+async fn story(clients: [&dyn MappingStore; 2], what: &str, id: &str, expected: Option<&str>) {
+    for (client, which) in clients.into_iter().zip(["the writer", "a second client"]) {
+        assert_eq!(customer_of(client, id).await.as_deref(), expected, "{which} resolves {id} after {what}");
+        if let Some(wrong) = disagreement(client, &[id], &CUSTOMERS).await {
+            panic!("to {which}, after {what}: {wrong}");
+        }
+    }
+}
+
+async fn after_each_write(clients: [&dyn MappingStore; 2]) {
+    const ID: &str = "8:acs:p04_1";
+    let [store, second] = clients;
+    story(clients, "nothing", ID, None).await;
+    store.link(create(ID, "ann")).await.expect("link");
+    story(clients, "a link", ID, Some("ann")).await;
+    store.link(create("8:acs:p04_2", "ann")).await.expect("link");
+    story(clients, "another link", ID, Some("ann")).await;
+    story(clients, "another link", "8:acs:p04_2", Some("ann")).await;
+    let replaced = second.link(replace(ID, "bea")).await.expect("replace");
+    story(clients, "a re-link", ID, Some("bea")).await;
+    let moved = store.link(Link::if_revision(acs(ID), customer("cleo"), replaced.revision)).await.expect("if-revision");
+    story(clients, "a re-link by revision", ID, Some("cleo")).await;
+    let newer = Revision::new(moved.revision.get() + 1);
+    let mapping = Mapping::new(acs(ID), customer("ann"), newer, Timestamp::from_micros(1));
+    assert_eq!(*second.import(&[mapping]).await[0].as_ref().expect("import"), Imported::Written);
+    story(clients, "a re-link by import", ID, Some("ann")).await;
+    for result in store.link_many(&[replace(ID, "bea"), replace("8:acs:p04_2", "cleo")]).await {
+        result.expect("link_many");
+    }
+    story(clients, "a re-link by link_many", ID, Some("bea")).await;
+    story(clients, "a re-link by link_many", "8:acs:p04_2", Some("cleo")).await;
+}
+
+async fn after_removals(store: &dyn MappingStore, second: &dyn MappingStore) {
+    const ID: &str = "8:acs:p04_3";
+    let clients = [store, second];
+    store.link(create(ID, "ann")).await.expect("link");
+    store.unlink(&acs(ID), Expect::Customer(customer("bea"))).await.expect_err("an unlink of another customer");
+    story(clients, "an unlink of another customer", ID, Some("ann")).await;
+    let removed = second.unlink(&acs(ID), Expect::Any).await.expect("unlink").expect("what was there");
+    assert_eq!((removed.acs_id.as_str(), removed.customer_id.as_str()), (ID, "ann"), "what unlink removed");
+    story(clients, "an unlink", ID, None).await;
+    assert_eq!(store.unlink(&acs(ID), Expect::Any).await.expect("unlink again"), None, "an unlink of nothing");
+    store.link(create(ID, "bea")).await.expect("link");
+    story(clients, "a new link", ID, Some("bea")).await;
+    let present = store.mappings_of(&customer("bea"), PageRequest::default()).await.expect("mappings_of");
+    let present = present.items.iter().find(|mapping| mapping.acs_id.as_str() == ID).expect("the new link is listed");
+    store.unlink(&acs(ID), Expect::Revision(present.revision)).await.expect("unlink").expect("what was there");
+    story(clients, "an unlink by revision", ID, None).await;
+
+    let ids = ["8:acs:p04_4", "8:acs:p04_5", "8:acs:p04_6"];
+    for id in ids {
+        store.link(create(id, "ann")).await.expect("link");
+    }
+    store.link(replace(ids[2], "bea")).await.expect("replace");
+    assert_eq!(second.unlink_customer(&customer("ann")).await.expect("unlink_customer"), 2, "how many it removed");
+    story(clients, "unlink_customer", ids[0], None).await;
+    story(clients, "unlink_customer", ids[1], None).await;
+    story(clients, "unlink_customer of another customer", ids[2], Some("bea")).await;
+    assert_eq!(store.unlink_customer(&customer("ann")).await.expect("unlink_customer"), 0, "how many it removed again");
+}
+
+/// Both directions and the scan hand out the same record, not just the same pair.
+async fn the_same_records(store: &dyn MappingStore) {
+    const ID: &str = "8:acs:p04_7";
+    let properties = acs_identity_core::Properties::new([("tenant", "contoso"), ("plan", "")]).expect("properties");
+    let linked = store.link(create(ID, "dora").with_properties(properties.clone())).await.expect("link");
+    let forward = store.resolve(&acs(ID)).await.expect("resolve").expect("the ID is linked");
+    assert_eq!((forward.properties(), forward.remaining()), (&properties, None), "what resolve says of it");
+    assert!(forward.revision().is_none_or(|revision| revision == linked.revision), "the revision that resolve says");
+    let reverse = store.all_mappings_of(&customer("dora")).await.expect("mappings_of");
+    assert_eq!(reverse.len(), 1, "the mappings of a customer");
+    assert_eq!((&reverse[0].properties, reverse[0].revision), (&properties, linked.revision), "what mappings_of says of it");
+    let listed = scanned(store).await.into_iter().find(|mapping| mapping.acs_id.as_str() == ID);
+    assert_eq!(listed.as_ref(), reverse.first(), "scan and mappings_of");
+}
+
+async fn oldest_first(store: &dyn MappingStore) {
+    // Their creation times are given, so that they do not depend on the clock; two are of one moment.
+    let created = [("8:acs:p04_b", 7), ("8:acs:p04_z", 3), ("8:acs:p04_a", 7), ("8:acs:p04_m", 9), ("8:acs:p04_c", 1)];
+    let mapping = |(id, at)| Mapping::new(acs(id), customer("eve"), Revision::new(5), Timestamp::from_micros(at));
+    for result in store.import(&created.map(mapping)).await {
+        assert_eq!(result.expect("import"), Imported::Written);
+    }
+    let expected = ["8:acs:p04_c", "8:acs:p04_z", "8:acs:p04_a", "8:acs:p04_b", "8:acs:p04_m"];
+    assert_eq!(ids_of(store, "eve").await, expected, "the mappings of a customer, oldest first");
+    let mut request = PageRequest::first(2).expect("a page of two");
+    let mut listed = Vec::new();
+    loop {
+        let page = store.mappings_of(&customer("eve"), request.clone()).await.expect("mappings_of");
+        assert!(page.items.len() <= 2, "a page of two has {} mappings", page.items.len());
+        listed.extend(page.items.iter().map(|mapping| mapping.acs_id.as_str().to_owned()));
+        let Some(cursor) = page.next else { break };
+        request = request.after(cursor);
+    }
+    assert_eq!(listed, expected, "the same in pages of two");
+}
+
+async fn after_concurrent_writes(fixture: &dyn Fixture) {
+    const IDS: [&str; 4] = ["8:acs:p04_w", "8:acs:p04_x", "8:acs:p04_y", "8:acs:p04_z"];
+    let namespace = namespace("p04");
+    let clients = [fixture.open(namespace.clone()).await, fixture.open(namespace).await];
+    let writes = at_once(64, |n| {
+        let (client, id, to) = (clients[n % 2].clone(), IDS[n % 4], CUSTOMERS[n % 3]);
+        async move {
+            match n % 5 {
+                0 => client.unlink(&acs(id), Expect::Any).await.map(drop),
+                1 => client.unlink_customer(&customer(to)).await.map(drop),
+                _ => client.link(replace(id, to)).await.map(drop),
+            }
+        }
+    });
+    for result in writes.await {
+        result.expect("a write among others");
+    }
+    for client in &clients {
+        if let Some(wrong) = disagreement(client, &IDS, &CUSTOMERS).await {
+            panic!("after concurrent writes: {wrong}");
+        }
+    }
+}
+
+/// P4: forward and reverse agree, also after a crash between two internal steps: a reverse entry that outlived its
+/// forward record is never shown; a repair never removes what a writer is about to use.
+pub async fn p04_a_half_done_write_is_never_shown(fixture: &dyn Fixture) -> Verdict {
+    const MOVED: &str = "8:acs:p04_moved";
+    const FRESH: &str = "8:acs:p04_fresh";
+    let faults = faults(fixture)?;
+    let namespace = namespace("p04");
+    let store = fixture.open(namespace.clone()).await;
+    store.link(create(MOVED, "ann")).await.expect("link");
+    faults.stop_between_steps(&namespace, &replace(MOVED, "bea")).await?;
+    faults.stop_between_steps(&namespace, &create(FRESH, "cleo")).await?;
+    let second = fixture.open(namespace).await;
+    for client in [&store, &second] {
+        assert!(customer_of(client, MOVED).await.is_some(), "a half-done re-link has removed the mapping");
+        if let Some(wrong) = disagreement(client, &[MOVED, FRESH], &CUSTOMERS).await {
+            panic!("after half-done writes: {wrong}");
+        }
+    }
+    // Readers may repair what they find, while writers make it whole.
+    let both = at_once(16, |n| {
+        let client = if n % 2 == 0 { store.clone() } else { second.clone() };
+        async move {
+            if n % 4 < 2 {
+                client.link(create(FRESH, "cleo")).await.expect("a link over a half-done one");
+            } else {
+                ids_of(&client, "cleo").await;
+                client.purge_expired(100).await.expect("purge_expired");
+            }
+        }
+    });
+    both.await;
+    store.link(replace(MOVED, "bea")).await.expect("a re-link over a half-done one");
+    let clients = [&*store, &*second];
+    story(clients, "a link over a half-done one", FRESH, Some("cleo")).await;
+    story(clients, "a re-link over a half-done one", MOVED, Some("bea")).await;
+    Ok(())
+}
