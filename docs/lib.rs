@@ -11,5 +11,6 @@ macro_rules! documents {
 documents! {
     readme: "../README.md",
     architecture: "architecture.md",
+    draft_to_api: "draft-to-api.md",
     store_contract: "decisions/0001-store-contract.md",
 }
