@@ -35,7 +35,12 @@ impl Comparison {
         median(self.ratios())
     }
 
-    /// Medians, the ratios of all rounds, and their spread (greatest minus smallest).
+    /// The median of the rounds' ratios of throughput, ours over theirs: what costs half as much has a ratio of two.
+    pub fn throughput_ratio(&self) -> f64 {
+        median(self.ratios().into_iter().map(f64::recip).collect())
+    }
+
+    /// Median costs, the ratios of the costs of all rounds, and their spread (greatest minus smallest).
     pub fn details(&self, unit: &str) -> Value {
         let ratios = self.ratios();
         let (least, most) =
@@ -44,7 +49,7 @@ impl Comparison {
             "ours": median(self.ours.clone()),
             "theirs": median(self.theirs.clone()),
             "cost_unit": unit,
-            "rounds": ratios,
+            "cost_ratios": ratios,
             "spread": most - least,
         })
     }

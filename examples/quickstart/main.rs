@@ -12,6 +12,7 @@ mod table;
 
 use std::env;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use acs_identity::sql::SqliteStore;
 use acs_identity::{
     AcsId, CustomerId, Event, Identity, IdentityMap, IdentityType, MappingStore, MappingStoreExt, MemoryStore,
 };
-use acs_identity_examples::{Failure, complain, end};
+use acs_identity_examples::{Failure, complain, end, shown};
 use futures::StreamExt;
 use serde::Serialize;
 
@@ -47,13 +48,17 @@ async fn run() -> Result<ExitCode, Failure> {
     let folder = tempfile::tempdir()?;
     let store: Arc<dyn MappingStore> = match &options.store {
         Store::Memory => Arc::new(MemoryStore::new()),
-        Store::Sqlite(path) => Arc::new(SqliteStore::open(path).await?),
-        Store::Temporary => Arc::new(SqliteStore::open(folder.path().join("mappings.db")).await?),
+        Store::Sqlite(path) => Arc::new(open(path).await?),
+        Store::Temporary => Arc::new(open(&folder.path().join("mappings.db")).await?),
     };
     let outcome = show(store.clone(), given, &files, options.json).await;
     store.close().await;
     folder.close()?;
     outcome
+}
+
+async fn open(path: &Path) -> Result<SqliteStore, Failure> {
+    Ok(SqliteStore::open(path).await.map_err(|error| format!("{}: {error}", shown(path)))?)
 }
 
 /// The main job: mappings into the store, the cache over the store, a map over the cache, and each event resolved.

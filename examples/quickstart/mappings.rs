@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use acs_identity::{AcsId, CustomerId, Excerpt, Link, MappingStore};
+use acs_identity::{AcsId, CustomerId, Error, Excerpt, Link, MappingStore};
 use acs_identity_examples::{Failure, shown};
 use csv::{ByteRecord, ReaderBuilder};
 
@@ -43,12 +43,7 @@ impl MappingFile {
                 }
                 continue;
             }
-            let mut fields = row.iter();
-            let (Some(acs_id), Some(customer_id), None) = (fields.next(), fields.next(), fields.next()) else {
-                return Err(wrong(format!("a row has 2 columns, not {}", row.len())).into());
-            };
-            let acs_id = AcsId::from_utf8(acs_id).map_err(|error| wrong(error.message().to_owned()))?;
-            let customer_id = CustomerId::from_utf8(customer_id).map_err(|error| wrong(error.message().to_owned()))?;
+            let (acs_id, customer_id) = ids(&row).map_err(wrong)?;
             match first_lines.get(&acs_id) {
                 None => {}
                 Some((_, same)) if *same == customer_id => continue,
@@ -76,6 +71,16 @@ impl MappingFile {
         }
         Ok(())
     }
+}
+
+/// The two IDs of a row, or what is wrong with it.
+fn ids(row: &ByteRecord) -> Result<(AcsId, CustomerId), String> {
+    let mut fields = row.iter();
+    let (Some(acs_id), Some(customer_id), None) = (fields.next(), fields.next(), fields.next()) else {
+        return Err(format!("a row has 2 columns, not {}", row.len()));
+    };
+    let told = |error: Error| error.message().to_owned();
+    Ok((AcsId::from_utf8(acs_id).map_err(told)?, CustomerId::from_utf8(customer_id).map_err(told)?))
 }
 
 /// Where a row begins. The reader's own count is that of the row before, with its empty lines and half its line end.

@@ -3,3 +3,4 @@
 pub mod hash_maps;
 pub mod moka_cache;
 pub mod quick_cache;
+pub mod sqlite;

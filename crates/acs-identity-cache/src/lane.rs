@@ -203,7 +203,7 @@ impl<K: Key, V: Cached> Lane<K, V> {
 
     /// Stores nothing at all until a moment of the monotonic clock. What is stored stays.
     pub(crate) fn bar_all(&self, until: Duration) {
-        self.barred_until.fetch_max(until.as_micros() as u64, Ordering::AcqRel);
+        self.barred_until.fetch_max(micros(until), Ordering::AcqRel);
         self.end_flights();
     }
 
@@ -229,7 +229,7 @@ impl<K: Key, V: Cached> Lane<K, V> {
         }
         stripe.flights.remove(key);
         let now = self.clock.monotonic();
-        let all_barred = (now.as_micros() as u64) < self.barred_until.load(Ordering::Acquire);
+        let all_barred = micros(now) < self.barred_until.load(Ordering::Acquire);
         let barred = stripe.bars.get(key).is_some_and(|bar| bar.holds(now));
         if all_barred || barred || flight.generation != self.generation.load(Ordering::Acquire) {
             return false;
@@ -260,13 +260,19 @@ impl<K: Key, V: Cached> Lane<K, V> {
         let full = if value.is_absent() { self.limits.absent_lifetime } else { self.limits.lifetime };
         // The hash is keyed and the time differs: as good as a random number for spreading reloads.
         let random = (self.hasher.hash_one((key, started)) >> 11) as f64 / (1_u64 << 53) as f64;
-        let shortened = full.mul_f64(1.0 - self.limits.jitter * random);
+        let seconds = full.as_secs_f64() * (1.0 - self.limits.jitter * random);
+        // The longest durations don't fit into one again after a detour through a float.
+        let shortened = Duration::try_from_secs_f64(seconds).unwrap_or(full).min(full);
         value.remaining().map_or(shortened, |remaining| remaining.min(shortened))
     }
 
     fn stripe(&self, key: &K) -> MutexGuard<'_, Stripe<K, V>> {
         lock(&self.stripes[self.hasher.hash_one(key) as usize % STRIPES])
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Nothing that can panic runs while a lock is held but a clock, which is asked before anything is changed.

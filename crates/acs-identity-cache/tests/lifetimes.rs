@@ -77,6 +77,32 @@ async fn a_lifetime_of_zero_keeps_nothing() {
 }
 
 #[tokio::test]
+async fn the_longest_lifetime_and_deadlines_are_taken_as_they_are() {
+    let longest = Duration::MAX;
+    let store = std::sync::Arc::new(acs_identity_testkit::Faulty::new(MemoryStore::new()));
+    let cached = ReadThrough::builder(store.clone())
+        .lifetime(longest)
+        .absent_lifetime(longest)
+        .jitter(0.5)
+        .load_deadline(longest)
+        .write_deadline(longest)
+        .build();
+    link(&cached, "8:acs:r_1", "bob").await;
+    for _ in 0..2 {
+        who(&cached, "8:acs:r_1").await;
+        who(&cached, "8:acs:r_2").await;
+    }
+    assert_eq!((cached.stats().hits, cached.stats().negative_hits), (1, 1));
+    store.lose_answers(2);
+    assert!(cached.unlink_customer(&customer("bob")).await.is_err());
+    assert!(cached.link(Link::replace(id("8:acs:r_1"), customer("carol"))).await.is_err());
+    for _ in 0..2 {
+        assert_eq!(who(&cached, "8:acs:r_1").await.as_deref(), Some("carol"));
+    }
+    assert_eq!(cached.stats().hits, 1);
+}
+
+#[tokio::test]
 async fn what_was_loaded_together_is_not_reloaded_together() {
     let clock = acs_identity_testkit::ManualClock::new();
     let cached = ReadThrough::builder(resolver_fn(async |_: AcsId| Ok(Some(CustomerId::from(1)))))

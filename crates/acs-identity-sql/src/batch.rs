@@ -1,7 +1,8 @@
 //! Statements that come in a few fixed sizes, so that a connection can keep each of them prepared.
 
 /// One statement for each of a few numbers of items.
-pub struct Batch(Vec<(usize, String)>);
+#[derive(Debug)]
+pub(crate) struct Batch(Vec<(usize, String)>);
 
 impl Batch {
     /// The statements of these sizes, in rising order.

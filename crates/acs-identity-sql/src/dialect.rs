@@ -1,7 +1,10 @@
 //! The seam between the logic of the store and a database.
 
+use std::fmt;
 use std::future::Future;
 use std::ops::DerefMut;
+
+use acs_identity_core::Redacted;
 
 use crate::batch::Batch;
 use crate::error::Failure;
@@ -82,6 +85,17 @@ impl<'a> Value<'a> {
     }
 }
 
+/// Without the text, which may be an ID.
+impl fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "Text({})", Redacted(text)),
+            Self::Integer(number) => write!(f, "Integer({number})"),
+            Self::Null => f.write_str("Null"),
+        }
+    }
+}
+
 /// A row of an answer. A value of another type than the asked one is an error.
 pub trait Row: Send {
     fn text(&self, column: usize) -> Result<Option<&str>, WrongType>;
@@ -89,9 +103,11 @@ pub trait Row: Send {
 }
 
 /// A stored value is not of its column's type.
+#[derive(Debug)]
 pub struct WrongType;
 
 /// A database's statements. The parameters of each are listed in their order.
+#[derive(Debug)]
 pub struct Statements {
     /// namespace, ID: the first four columns of a mapping or a tombstone.
     pub(crate) resolve: &'static str,
@@ -105,7 +121,7 @@ pub struct Statements {
     pub(crate) scan: &'static str,
     /// namespace, customer, created at, ID, limit: what comes after this place, by creation time and ID.
     pub(crate) mappings_of: &'static str,
-    /// namespace, customer: `acs_id` and `created_at` of the last in that order.
+    /// namespace, customer: the last in that order.
     pub(crate) last_of: &'static str,
     /// namespace, now, end of the tombstones' life, limit: makes expired mappings tombstones.
     pub(crate) bury_expired: &'static str,

@@ -39,6 +39,9 @@ pub enum Failure {
     NewerSchema { found: i64, known: i64 },
     #[error("{0}")]
     Setup(&'static str),
+    /// A decision of the rules.
+    #[error(transparent)]
+    Refused(#[from] Error),
 }
 
 /// A database's own code for what went wrong.
@@ -59,6 +62,7 @@ impl Failure {
             Self::OutcomeUnknown => ErrorKind::OutcomeUnknown,
             Self::Unreadable(_) => ErrorKind::Corrupt,
             Self::NewerSchema { .. } | Self::Setup(_) => ErrorKind::Misconfigured,
+            Self::Refused(error) => error.kind(),
         }
     }
 }
@@ -67,6 +71,7 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         let error = Error::new(failure.kind(), failure.to_string());
         match failure {
+            Failure::Refused(error) => error,
             Failure::Database { source, .. } | Failure::Locked { source } => error.with_source(source),
             _ => error,
         }

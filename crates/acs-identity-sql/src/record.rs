@@ -33,10 +33,16 @@ pub(crate) fn resolution(row: &impl Row, now: impl FnOnce() -> Timestamp) -> Res
 
 /// The mapping of a row; `None` of a tombstone.
 pub(crate) fn mapping(row: &impl Row) -> Result<Option<Mapping>, Failure> {
+    let Some(mut mapping) = bare_mapping(row)? else { return Ok(None) };
+    mapping.properties = properties(row)?;
+    Ok(Some(mapping))
+}
+
+/// The mapping of a row without its properties; `None` of a tombstone.
+pub(crate) fn bare_mapping(row: &impl Row) -> Result<Option<Mapping>, Failure> {
     let Some(customer_id) = customer_id(row)? else { return Ok(None) };
     let created_at = integer(row, CREATED_AT, "created_at").map(Timestamp::from_micros)?;
     let mut mapping = Mapping::new(acs_id(row)?, customer_id, revision(row)?, created_at);
-    mapping.properties = properties(row)?;
     mapping.expires_at = expires_at(row)?;
     Ok(Some(mapping))
 }
@@ -47,6 +53,23 @@ pub(crate) fn present(row: &impl Row) -> Result<Present, Failure> {
         Some(mapping) => Ok(Present::Mapping(mapping)),
         None => Ok(Present::Tombstone(revision(row)?)),
     }
+}
+
+/// A place in the list of a customer's mappings, which is in this order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) created_at: i64,
+    pub(crate) acs_id: String,
+}
+
+impl Place {
+    /// Before the first.
+    pub(crate) const START: Self = Self { created_at: i64::MIN, acs_id: String::new() };
+}
+
+pub(crate) fn place(row: &impl Row) -> Result<Place, Failure> {
+    let created_at = row.integer(CREATED_AT).ok().flatten().ok_or(Failure::Unreadable("created_at"))?;
+    Ok(Place { created_at, acs_id: raw_acs_id(row)?.to_owned() })
 }
 
 /// The ID of a row as it is stored.

@@ -90,10 +90,7 @@ pub(crate) fn every_call<'a>(
         ("import", Box::pin(async move { all(store.import(&[mapping]).await) })),
         ("unlink", Box::pin(async move { store.unlink(id, Expect::Any).await.map(drop) })),
         ("unlink_customer", Box::pin(async move { store.unlink_customer(customer).await.map(drop) })),
-        (
-            "mappings_of",
-            Box::pin(async move { store.mappings_of(customer, PageRequest::default()).await.map(drop) }),
-        ),
+        ("mappings_of", Box::pin(async move { store.mappings_of(customer, PageRequest::default()).await.map(drop) })),
         ("scan", Box::pin(async move { store.scan(PageRequest::default()).await.map(drop) })),
         ("purge_expired", Box::pin(async move { store.purge_expired(1).await.map(drop) })),
         ("ping", Box::pin(store.ping())),

@@ -7,7 +7,7 @@ use acs_identity_core::{ErrorKind, Resolver};
 use futures::future::join_all;
 
 use crate::support::{
-    acs, at_once, create, customer_of, every_call, eventually, failure, faults, joined, namespace, within,
+    acs, at_once, create, customer_of, eventually, every_call, failure, faults, joined, namespace, within,
 };
 use crate::{Fixture, Verdict};
 

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use acs_identity_core::{ErrorKind, Link, Linked, MappingStore, Result, Revision};
 
-use crate::support::{
-    acs, at_once, create, customer, customer_of, failure, namespace, pass, replace, short_lifetime,
-};
+use crate::support::{acs, at_once, create, customer, customer_of, failure, namespace, pass, replace, short_lifetime};
 use crate::{Fixture, Verdict};
 
 const WRITERS: usize = 64;

@@ -1,6 +1,8 @@
 //! P4: both directions.
 
-use acs_identity_core::{Expect, Imported, Link, Mapping, MappingStore, MappingStoreExt, PageRequest, Revision, Timestamp};
+use acs_identity_core::{
+    Expect, Imported, Link, Mapping, MappingStore, MappingStoreExt, PageRequest, Revision, Timestamp,
+};
 
 use crate::support::{
     acs, at_once, create, customer, customer_of, disagreement, faults, ids_of, namespace, replace, scanned,
@@ -95,7 +97,11 @@ async fn the_same_records(store: &dyn MappingStore) {
     assert!(forward.revision().is_none_or(|revision| revision == linked.revision), "the revision that resolve says");
     let reverse = store.all_mappings_of(&customer("dora")).await.expect("mappings_of");
     assert_eq!(reverse.len(), 1, "the mappings of a customer");
-    assert_eq!((&reverse[0].properties, reverse[0].revision), (&properties, linked.revision), "what mappings_of says of it");
+    assert_eq!(
+        (&reverse[0].properties, reverse[0].revision),
+        (&properties, linked.revision),
+        "what mappings_of says of it"
+    );
     let listed = scanned(store).await.into_iter().find(|mapping| mapping.acs_id.as_str() == ID);
     assert_eq!(listed.as_ref(), reverse.first(), "scan and mappings_of");
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use acs_identity_core::{
-    Clock, ErrorKind, Expect, Imported, Link, Mapping, MappingStore, Revision, Timestamp,
-};
+use acs_identity_core::{Clock, ErrorKind, Expect, Imported, Link, Mapping, MappingStore, Revision, Timestamp};
 
-use crate::support::{acs, create, customer, customer_of, failure, ids_of, namespace, pass, replace, scanned, short_lifetime};
+use crate::support::{
+    acs, create, customer, customer_of, failure, ids_of, namespace, pass, replace, scanned, short_lifetime,
+};
 use crate::{Fixture, Verdict};
 
 /// P9: an expired mapping reads as absent everywhere; `purge_expired` removes it. Until then its remaining lifetime counts
@@ -71,7 +71,11 @@ async fn absent_to_writers(fixture: &dyn Fixture, store: &dyn MappingStore, life
     }
     let link = Link::if_revision(acs(id("revision")), customer("cleo"), revisions[2]);
     let error = failure("if-revision of an expired mapping", store.link(link).await);
-    assert_eq!((error.kind(), error.present_revision()), (ErrorKind::Conflict, None), "if-revision of an expired mapping");
+    assert_eq!(
+        (error.kind(), error.present_revision()),
+        (ErrorKind::Conflict, None),
+        "if-revision of an expired mapping"
+    );
     for (name, expect) in [
         ("unlink", Expect::Any),
         ("unlink_customer", Expect::Customer(customer("dora"))),

@@ -1,0 +1,69 @@
+//! The versions of the schema.
+
+use crate::dialect::{Dialect, Row, Value};
+use crate::error::Failure;
+
+/// Brings the schema up to date. Safe when many do so at once: each version is made in one transaction, by whoever has the
+/// write lock and still finds it missing.
+pub(crate) async fn migrate<D: Dialect>(writer: &D::Pool) -> Result<(), Failure> {
+    loop {
+        let mut connection = D::acquire(writer).await?;
+        // Looked at before the lock is taken, which nobody needs when there is nothing to do.
+        if next::<D>(&mut connection).await?.is_none() {
+            return Ok(());
+        }
+        let mut transaction = D::begin(connection).await?;
+        let made = make_next::<D>(&mut transaction).await;
+        match made {
+            Ok(()) => D::commit(transaction).await?,
+            Err(failure) => {
+                D::rollback(transaction).await;
+                return Err(failure);
+            }
+        }
+    }
+}
+
+async fn make_next<D: Dialect>(connection: &mut D::Connection) -> Result<(), Failure> {
+    let Some((version, statements)) = next::<D>(connection).await? else { return Ok(()) };
+    for sql in statements {
+        D::execute(connection, sql, &[]).await?;
+    }
+    D::execute(connection, D::statements().set_schema_version, &[Value::Integer(version)]).await?;
+    Ok(())
+}
+
+/// The first version that is missing, and how it is made.
+async fn next<D: Dialect>(connection: &mut D::Connection) -> Result<Option<(i64, &'static [&'static str])>, Failure> {
+    let found = version::<D>(connection).await?;
+    let mut versions = (1..).zip(D::migrations().iter().copied());
+    let known = D::migrations().len() as i64;
+    if found > known {
+        return Err(Failure::NewerSchema { found, known });
+    }
+    Ok(versions.find(|(version, _)| *version > found))
+}
+
+/// The version that is there; 0 if there is none.
+pub(crate) async fn version<D: Dialect>(connection: &mut D::Connection) -> Result<i64, Failure> {
+    if D::fetch_optional(connection, D::statements().schema_exists, &[]).await?.is_none() {
+        return Ok(0);
+    }
+    let row = D::fetch_optional(connection, D::statements().schema_version, &[]).await?;
+    let version = row.map(|row| row.integer(0)).transpose().map_err(|_| Failure::Unreadable("version"))?;
+    Ok(version.flatten().unwrap_or(0))
+}
+
+/// All statements, as an administrator would run them.
+pub(crate) fn sql<D: Dialect>() -> String {
+    let mut text = String::new();
+    for (version, statements) in (1..).zip(D::migrations()) {
+        text += &format!("-- version {version}\nBEGIN;\n\n");
+        for sql in *statements {
+            text += &format!("{sql};\n\n");
+        }
+        let note = D::statements().set_schema_version.replace('?', &i32::to_string(&version));
+        text += &format!("{note};\n\nCOMMIT;\n");
+    }
+    text
+}

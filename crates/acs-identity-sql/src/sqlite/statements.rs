@@ -1,0 +1,111 @@
+//! The statements of the SQLite dialect.
+
+use std::sync::LazyLock;
+
+use crate::batch::Batch;
+use crate::dialect::Statements;
+
+/// Sizes of a statement that looks for several IDs. A list is filled up by repeating its last ID, which costs little.
+const LOOKUPS: &[usize] = &[1, 8, 64, 512];
+/// Sizes of a statement that writes several rows, which can't be filled up.
+const PUTS: &[usize] = &[1, 8, 64];
+
+pub(super) static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| Statements {
+    resolve: "SELECT customer_id, properties, expires_at, revision FROM acs_identity_mappings \
+        WHERE namespace = ? AND acs_id = ?",
+    resolve_many: Batch::new(LOOKUPS, |size| lookup("customer_id, properties, expires_at, revision, acs_id", size)),
+    present: Batch::new(LOOKUPS, |size| {
+        lookup("customer_id, properties, expires_at, revision, acs_id, created_at", size)
+    }),
+    put: Batch::new(PUTS, put),
+    scan: "SELECT customer_id, properties, expires_at, revision, acs_id, created_at FROM acs_identity_mappings \
+        WHERE namespace = ? AND acs_id > ? ORDER BY acs_id LIMIT ?",
+    mappings_of: "SELECT customer_id, properties, expires_at, revision, acs_id, created_at FROM acs_identity_mappings \
+        WHERE namespace = ? AND customer_id = ? AND (created_at, acs_id) > (?, ?) ORDER BY created_at, acs_id LIMIT ?",
+    last_of: "SELECT customer_id, properties, expires_at, revision, acs_id, created_at FROM acs_identity_mappings \
+        WHERE namespace = ? AND customer_id = ? ORDER BY created_at DESC, acs_id DESC LIMIT 1",
+    bury_expired: "UPDATE acs_identity_mappings SET customer_id = NULL, properties = NULL, expires_at = ?3 \
+        WHERE namespace = ?1 AND acs_id IN (\
+            SELECT acs_id FROM acs_identity_mappings \
+            WHERE namespace = ?1 AND customer_id IS NOT NULL AND expires_at <= ?2 ORDER BY expires_at LIMIT ?4)",
+    forget: "DELETE FROM acs_identity_mappings WHERE namespace = ?1 AND acs_id IN (\
+            SELECT acs_id FROM acs_identity_mappings \
+            WHERE namespace = ?1 AND customer_id IS NULL AND expires_at <= ?2 ORDER BY expires_at LIMIT ?3)",
+    newest_change: "SELECT max(seq) FROM acs_identity_changes",
+    changes_from: "SELECT seq, iif(namespace = ?2, acs_id, NULL), iif(namespace = ?2, revision, NULL), \
+            iif(namespace = ?2, customer_before, NULL), iif(namespace = ?2, customer_after, NULL) \
+        FROM acs_identity_changes WHERE seq >= ?1 ORDER BY seq LIMIT ?3",
+    schema_exists: "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'acs_identity_schema'",
+    schema_version: "SELECT max(version) FROM acs_identity_schema",
+    set_schema_version: "INSERT INTO acs_identity_schema (version) VALUES (?)",
+});
+
+fn lookup(columns: &str, size: usize) -> String {
+    let ids = vec!["?"; size].join(", ");
+    format!("SELECT {columns} FROM acs_identity_mappings WHERE namespace = ? AND acs_id IN ({ids})")
+}
+
+fn put(size: usize) -> String {
+    let rows = vec!["(?, ?, ?, ?, ?, ?, ?)"; size].join(", ");
+    format!(
+        "INSERT INTO acs_identity_mappings \
+            (namespace, acs_id, customer_id, properties, created_at, expires_at, revision) VALUES {rows} \
+        ON CONFLICT (namespace, acs_id) DO UPDATE SET customer_id = excluded.customer_id, \
+            properties = excluded.properties, created_at = excluded.created_at, expires_at = excluded.expires_at, \
+            revision = excluded.revision"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each statement's plan, from SQLite itself.
+    async fn plan(connection: &mut sqlx::SqliteConnection, sql: &'static str) -> String {
+        let sql = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+        let rows: Vec<(i64, i64, i64, String)> = sqlx::query_as(sql).fetch_all(connection).await.unwrap();
+        rows.into_iter().map(|row| row.3).collect::<Vec<_>>().join("; ")
+    }
+
+    async fn database() -> sqlx::SqliteConnection {
+        use sqlx::Connection as _;
+        let mut connection = sqlx::SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        for statement in super::super::migrations::MIGRATIONS.iter().copied().flatten().copied() {
+            sqlx::query(statement).execute(&mut connection).await.unwrap();
+        }
+        connection
+    }
+
+    #[tokio::test]
+    async fn every_statement_searches_one_tree_and_sorts_nothing() {
+        let mut connection = database().await;
+        let by_key = "SEARCH acs_identity_mappings USING PRIMARY KEY (namespace=? AND acs_id=?)";
+        let by_customer = "SEARCH acs_identity_mappings USING INDEX acs_identity_mappings_customer \
+            (namespace=? AND customer_id=? AND (created_at,acs_id)>(?,?))";
+        for (sql, expected) in [
+            (STATEMENTS.resolve, by_key),
+            (STATEMENTS.resolve_many.covering(512).unwrap().1, by_key),
+            (STATEMENTS.present.covering(1).unwrap().1, by_key),
+            (STATEMENTS.present.covering(8).unwrap().1, by_key),
+            (STATEMENTS.scan, "SEARCH acs_identity_mappings USING PRIMARY KEY (namespace=? AND acs_id>?)"),
+            (STATEMENTS.mappings_of, by_customer),
+            (
+                STATEMENTS.last_of,
+                "SEARCH acs_identity_mappings USING INDEX acs_identity_mappings_customer \
+                    (namespace=? AND customer_id=?)",
+            ),
+            (STATEMENTS.changes_from, "SEARCH acs_identity_changes USING INTEGER PRIMARY KEY (rowid>?)"),
+            (STATEMENTS.newest_change, "SEARCH acs_identity_changes"),
+        ] {
+            assert_eq!(plan(&mut connection, sql).await, expected, "{sql}");
+        }
+        for (sql, index) in [
+            (STATEMENTS.bury_expired, "acs_identity_mappings_expiring"),
+            (STATEMENTS.forget, "acs_identity_mappings_tombstones"),
+        ] {
+            let plan = plan(&mut connection, sql).await;
+            assert!(plan.starts_with(by_key) && !plan.contains("SCAN") && !plan.contains("TEMP"), "{plan}");
+            assert!(plan.contains(&format!("INDEX {index} (namespace=? AND expires_at<?)")), "{plan}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! [`SqlStore`]: the handle, and the traits it implements.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use acs_identity_core::{
+    AcsId, Answers, Capabilities, Change, ChangeFeed, Clock, CustomerId, Error, Expect, Imported, Link, Linked,
+    Mapping, MappingStore, Namespace, Page, PageRequest, Resolution, Resolver, Result,
+};
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+use crate::dialect::Dialect;
+use crate::error::Failure;
+use crate::run::{Fate, run};
+use crate::{feed, read, schema, write};
+
+/// A [`MappingStore`] in the tables of a database; which one is in the type.
+///
+/// Cheap to clone; clones share the connections. Made by its database's own functions, for instance
+/// `SqliteStore::open`.
+pub struct SqlStore<D: Dialect> {
+    shared: Arc<Shared<D>>,
+    namespace: Namespace,
+}
+
+/// What all handles share.
+pub(crate) struct Shared<D: Dialect> {
+    pub(crate) reader: D::Pool,
+    pub(crate) writer: D::Pool,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) deadline: Duration,
+    pub(crate) poll_interval: Duration,
+    pub(crate) capabilities: Capabilities,
+}
+
+impl<D: Dialect> SqlStore<D> {
+    pub(crate) fn new(shared: Shared<D>, namespace: Namespace) -> Self {
+        Self { shared: Arc::new(shared), namespace }
+    }
+
+    /// A handle of another namespace of this database, on the same connections. It is closed with this one.
+    pub fn in_namespace(&self, namespace: Namespace) -> Self {
+        Self { shared: self.shared.clone(), namespace }
+    }
+
+    /// The statements that make the tables, to be read or run by a database administrator. A store that finds the
+    /// tables made changes nothing of them.
+    pub fn schema_sql() -> String {
+        schema::sql::<D>()
+    }
+
+    pub(crate) fn shared(&self) -> &Shared<D> {
+        &self.shared
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        self.namespace.as_str()
+    }
+
+    /// A connection for reading, for a task whose caller still waits.
+    pub(crate) async fn reader(&self, fate: &Fate) -> Result<D::Connection, Failure> {
+        let connection = D::acquire(&self.shared.reader).await?;
+        fate.check()?;
+        Ok(connection)
+    }
+
+    /// The same for writing.
+    pub(crate) async fn writer(&self, fate: &Fate) -> Result<D::Connection, Failure> {
+        let connection = D::acquire(&self.shared.writer).await?;
+        fate.check()?;
+        Ok(connection)
+    }
+
+    /// Runs one piece of work in a task of its own, within the deadline.
+    pub(crate) async fn run<T, W>(&self, work: impl FnOnce(Self, Fate) -> W) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
+        run(self.shared.deadline, |fate| work(self.clone(), fate)).await
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        D::is_closed(&self.shared.reader)
+    }
+}
+
+impl<D: Dialect> Clone for SqlStore<D> {
+    fn clone(&self) -> Self {
+        self.in_namespace(self.namespace.clone())
+    }
+}
+
+/// Without the path or the address of the database.
+impl<D: Dialect> fmt::Debug for SqlStore<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqlStore")
+            .field("backend", &D::BACKEND)
+            .field("namespace", &self.namespace)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The error with the operation in which it happened.
+fn named<D: Dialect>(operation: &'static str) -> impl Fn(Error) -> Error {
+    move |error| error.in_operation(operation).in_backend(D::BACKEND)
+}
+
+fn each_named<D: Dialect, T>(operation: &'static str, answers: Vec<Result<T>>) -> Vec<Result<T>> {
+    answers.into_iter().map(|answer| answer.map_err(named::<D>(operation))).collect()
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<D: Dialect> Resolver for SqlStore<D> {
+    async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>> {
+        read::resolve(self, id).await.map_err(Error::from).map_err(named::<D>("resolve"))
+    }
+
+    async fn resolve_many(&self, ids: &[AcsId]) -> Answers {
+        match read::resolve_many(self, ids).await {
+            Ok(found) => Answers::each_by_id(
+                ids,
+                found.into_iter().map(|(id, answer)| (id, answer.map_err(named::<D>("resolve_many")))),
+                &Ok(None),
+            ),
+            Err(failure) => Answers::failed(ids, &named::<D>("resolve_many")(failure.into())),
+        }
+    }
+
+    fn resolve_now(&self, _: &AcsId) -> Option<Option<Resolution>> {
+        None
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<D: Dialect> MappingStore for SqlStore<D> {
+    fn capabilities(&self) -> Capabilities {
+        self.shared.capabilities
+    }
+
+    async fn link(&self, link: Link) -> Result<Linked> {
+        write::one(self, link, write::link).await.map_err(named::<D>("link"))
+    }
+
+    async fn link_many(&self, links: &[Link]) -> Vec<Result<Linked>> {
+        each_named::<D, _>("link_many", write::many(self, links, write::link).await)
+    }
+
+    async fn import(&self, mappings: &[Mapping]) -> Vec<Result<Imported>> {
+        each_named::<D, _>("import", write::many(self, mappings, write::import).await)
+    }
+
+    async fn unlink(&self, id: &AcsId, expect: Expect) -> Result<Option<Mapping>> {
+        write::one(self, (id.clone(), expect), write::unlink).await.map_err(named::<D>("unlink"))
+    }
+
+    async fn unlink_customer(&self, customer: &CustomerId) -> Result<u64> {
+        write::unlink_customer(self, customer).await.map_err(named::<D>("unlink_customer"))
+    }
+
+    async fn mappings_of(&self, customer: &CustomerId, page: PageRequest) -> Result<Page<Mapping>> {
+        read::mappings_of(self, customer, &page).await.map_err(named::<D>("mappings_of"))
+    }
+
+    async fn scan(&self, page: PageRequest) -> Result<Page<Mapping>> {
+        read::scan(self, &page).await.map_err(named::<D>("scan"))
+    }
+
+    async fn purge_expired(&self, limit: u32) -> Result<u64> {
+        write::purge_expired(self, limit).await.map_err(Error::from).map_err(named::<D>("purge_expired"))
+    }
+
+    async fn ping(&self) -> Result<()> {
+        read::ping(self).await.map_err(Error::from).map_err(named::<D>("ping"))
+    }
+
+    async fn close(&self) {
+        // Each waits for the tasks that have one of its connections, and lets no other have one.
+        futures::join!(D::close(&self.shared.reader), D::close(&self.shared.writer));
+    }
+}
+
+impl<D: Dialect> ChangeFeed for SqlStore<D> {
+    fn changes(&self) -> BoxStream<'static, Change> {
+        feed::subscribe(self.clone())
+    }
+}

@@ -1,0 +1,305 @@
+//! What is written to the tables: each write is decided on what is there, while nobody else can write.
+
+use std::collections::HashMap;
+
+use acs_identity_core::rules::{self, LinkPlan, Present};
+use acs_identity_core::{
+    AcsId, CustomerId, Error, ErrorKind, Expect, Imported, Link, Linked, Mapping, Result, Timestamp,
+};
+
+use crate::dialect::{Dialect, Value};
+use crate::error::Failure;
+use crate::read;
+use crate::record::{self, Place, Record};
+use crate::run::Fate;
+use crate::store::SqlStore;
+
+/// The most items of one transaction: a few milliseconds of work, so that others get their turn.
+const CHUNK: usize = 512;
+
+/// What a decision writes, if anything, and what it answers.
+type Plan<T> = Result<(Option<Record>, T)>;
+
+/// How one item is decided, given what is there of its ID.
+type Decide<I, T> = fn(&I, &Present, Timestamp) -> Plan<T>;
+
+pub(crate) fn link(link: &Link, present: &Present, now: Timestamp) -> Plan<Linked> {
+    Ok(match rules::plan_link(link, present, now)? {
+        LinkPlan::Write(mapping, linked) => (Some(Record::of(mapping)?), linked),
+        LinkPlan::Keep(linked) => (None, linked),
+    })
+}
+
+pub(crate) fn import(mapping: &Mapping, present: &Present, now: Timestamp) -> Plan<Imported> {
+    let imported = rules::plan_import(mapping, present, now);
+    let record = match imported {
+        Imported::Written => Some(Record::of(mapping.clone())?),
+        _ => None,
+    };
+    Ok((record, imported))
+}
+
+pub(crate) fn unlink((id, expect): &(AcsId, Expect), present: &Present, now: Timestamp) -> Plan<Option<Mapping>> {
+    Ok(match rules::plan_unlink(expect, present, now)? {
+        Some(revision) => (Some(Record::tombstone(id.clone(), revision, now)), present.live(now).cloned()),
+        None => (None, None),
+    })
+}
+
+/// An item of a write names the ID that it is about.
+pub(crate) trait Item: Clone + Send + Sync + 'static {
+    fn acs_id(&self) -> &AcsId;
+}
+
+impl Item for Link {
+    fn acs_id(&self) -> &AcsId {
+        &self.acs_id
+    }
+}
+
+impl Item for Mapping {
+    fn acs_id(&self) -> &AcsId {
+        &self.acs_id
+    }
+}
+
+impl Item for (AcsId, Expect) {
+    fn acs_id(&self) -> &AcsId {
+        &self.0
+    }
+}
+
+/// Writes one item.
+pub(crate) async fn one<D: Dialect, I: Item, T: Send + 'static>(
+    store: &SqlStore<D>,
+    item: I,
+    decide: Decide<I, T>,
+) -> Result<T> {
+    let answers = in_transaction(store, vec![item], decide).await?;
+    answers.into_iter().next().unwrap_or(Err(Failure::OutcomeUnknown.into()))
+}
+
+/// Writes each item of a batch but for those whose ID is in it twice.
+pub(crate) async fn many<D: Dialect, I: Item, T: Send + 'static>(
+    store: &SqlStore<D>,
+    items: &[I],
+    decide: Decide<I, T>,
+) -> Vec<Result<T>> {
+    if store.is_closed() {
+        return items.iter().map(|_| Err(Failure::Closed.into())).collect();
+    }
+    let refused = rules::duplicates(items.iter().map(I::acs_id));
+    let accepted: Vec<I> =
+        items.iter().zip(&refused).filter(|(_, refused)| !**refused).map(|(item, _)| item.clone()).collect();
+    let mut answers = Vec::with_capacity(accepted.len());
+    let mut failed = None;
+    for chunk in accepted.chunks(CHUNK) {
+        match &failed {
+            None => match in_transaction(store, chunk.to_vec(), decide).await {
+                Ok(chunk) => answers.extend(chunk),
+                Err(failure) => {
+                    let error = Error::from(failure);
+                    answers.extend(chunk.iter().map(|_| Err(error.clone())));
+                    failed =
+                        Some(Error::new(ErrorKind::Unavailable, "not tried, as an earlier part of the batch failed"));
+                }
+            },
+            Some(error) => answers.extend(chunk.iter().map(|_| Err(error.clone()))),
+        }
+    }
+    let mut answers = answers.into_iter();
+    // An accepted item has an answer; were there none, it could not be said what became of it.
+    let mut next = || answers.next().unwrap_or(Err(Failure::OutcomeUnknown.into()));
+    refused.into_iter().map(|refused| if refused { Err(rules::duplicate_error()) } else { next() }).collect()
+}
+
+/// Writes items of different IDs in one transaction, with an answer for each.
+async fn in_transaction<D: Dialect, I: Item, T: Send + 'static>(
+    store: &SqlStore<D>,
+    items: Vec<I>,
+    decide: Decide<I, T>,
+) -> Result<Vec<Result<T>>, Failure> {
+    store
+        .run(|store, fate| async move {
+            let mut transaction = D::begin(store.writer(&fate).await?).await?;
+            let done = write_items(&store, &mut transaction, &items, decide).await;
+            finish::<D, _>(transaction, &fate, done).await
+        })
+        .await
+}
+
+async fn write_items<D: Dialect, I: Item, T>(
+    store: &SqlStore<D>,
+    connection: &mut D::Connection,
+    items: &[I],
+    decide: Decide<I, T>,
+) -> Result<Vec<Result<T>>, Failure> {
+    let ids: Vec<AcsId> = items.iter().map(|item| item.acs_id().clone()).collect();
+    let rows = read::lookup::<D>(connection, &D::statements().present, store.namespace(), &ids).await?;
+    // Read now that nobody else can write, so that revisions rise in the order of the writes.
+    let now = store.shared().clock.now();
+    let mut present = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        present.insert(record::raw_acs_id(row)?, record::present(row));
+    }
+    let mut records = Vec::with_capacity(items.len());
+    let mut answers = Vec::with_capacity(items.len());
+    for item in items {
+        let there = present.remove(item.acs_id().as_str()).unwrap_or(Ok(Present::Nothing));
+        let plan = there.map_err(Error::from).and_then(|there| decide(item, &there, now));
+        answers.push(plan.map(|(record, answer)| {
+            records.extend(record);
+            answer
+        }));
+    }
+    put(store, connection, &records).await?;
+    Ok(answers)
+}
+
+/// Writes rows in place of what is there of their IDs.
+async fn put<D: Dialect>(
+    store: &SqlStore<D>,
+    connection: &mut D::Connection,
+    mut records: &[Record],
+) -> Result<(), Failure> {
+    while let Some((size, sql)) = D::statements().put.within(records.len()) {
+        let (these, rest) = records.split_at(size);
+        let mut values = Vec::with_capacity(size * Record::VALUES);
+        for record in these {
+            values.extend(record.values(store.namespace()));
+        }
+        D::execute(connection, sql, &values).await?;
+        records = rest;
+    }
+    Ok(())
+}
+
+/// Ends a transaction: commits what was done, unless it failed or the caller has left.
+async fn finish<D: Dialect, T>(
+    transaction: D::Transaction,
+    fate: &Fate,
+    done: Result<T, Failure>,
+) -> Result<T, Failure> {
+    match done.and_then(|done| fate.begin_commit().map(|()| done)) {
+        Ok(done) => D::commit(transaction).await.map(|()| done),
+        Err(failure) => {
+            D::rollback(transaction).await;
+            Err(failure)
+        }
+    }
+}
+
+pub(crate) async fn unlink_customer<D: Dialect>(store: &SqlStore<D>, customer: &CustomerId) -> Result<u64> {
+    let Some(end) = last_of(store, customer).await? else { return Ok(0) };
+    let mut after = Place::START;
+    let mut removed = 0;
+    loop {
+        let (from, end, customer) = (after, end.clone(), customer.clone());
+        let unlinked = store.run(|store, fate| async move {
+            let mut transaction = D::begin(store.writer(&fate).await?).await?;
+            let done = unlink_some(&store, &mut transaction, &customer, &from, &end).await;
+            finish::<D, _>(transaction, &fate, done).await
+        });
+        let (count, last) = unlinked.await?;
+        removed += count;
+        match last {
+            Some(last) => after = last,
+            None => return Ok(removed),
+        }
+    }
+}
+
+/// The place of the customer's last mapping.
+async fn last_of<D: Dialect>(store: &SqlStore<D>, customer: &CustomerId) -> Result<Option<Place>, Failure> {
+    let customer = customer.clone();
+    store
+        .run(|store, fate| async move {
+            let mut connection = store.reader(&fate).await?;
+            let values = [Value::Text(store.namespace()), Value::Text(customer.as_str())];
+            let row = D::fetch_optional(&mut connection, D::statements().last_of, &values).await?;
+            row.map(|row| record::place(&row)).transpose()
+        })
+        .await
+}
+
+/// Unlinks a customer's first mappings between two places. Answers with how many, and where to go on, if anywhere.
+async fn unlink_some<D: Dialect>(
+    store: &SqlStore<D>,
+    connection: &mut D::Connection,
+    customer: &CustomerId,
+    after: &Place,
+    end: &Place,
+) -> Result<(u64, Option<Place>), Failure> {
+    let values = [
+        Value::Text(store.namespace()),
+        Value::Text(customer.as_str()),
+        Value::Integer(after.created_at),
+        Value::Text(&after.acs_id),
+        Value::Integer(CHUNK as i64),
+    ];
+    let rows = D::fetch_all(connection, D::statements().mappings_of, &values).await?;
+    let now = store.shared().clock.now();
+    let expect = Expect::Customer(customer.clone());
+    let mut records = Vec::with_capacity(rows.len());
+    let mut last = None;
+    for row in &rows {
+        let place = record::place(row)?;
+        if place > *end {
+            // What comes from here on was linked later.
+            last = None;
+            break;
+        }
+        last = Some(place);
+        // Without the properties: what can't be read of them must not keep a customer from being forgotten.
+        let mapping = record::bare_mapping(row)?;
+        let id = mapping.as_ref().map(|mapping| mapping.acs_id.clone());
+        if let (Some(id), Some(mapping)) = (id, mapping)
+            && let Some(revision) = rules::plan_unlink(&expect, &Present::Mapping(mapping), now)?
+        {
+            records.push(Record::tombstone(id, revision, now));
+        }
+    }
+    put(store, connection, &records).await?;
+    Ok((records.len() as u64, last.filter(|_| rows.len() == CHUNK)))
+}
+
+pub(crate) async fn purge_expired<D: Dialect>(store: &SqlStore<D>, limit: u32) -> Result<u64, Failure> {
+    let limit = u64::from(limit);
+    let (mut buried, mut forgotten) = (0, 0);
+    loop {
+        let room = |done: u64| (limit - done).min(CHUNK as u64);
+        let (to_bury, to_forget) = (room(buried), room(forgotten));
+        let (now_buried, now_forgotten) = store
+            .run(|store, fate| async move {
+                let mut transaction = D::begin(store.writer(&fate).await?).await?;
+                let done = purge_some(&store, &mut transaction, to_bury, to_forget).await;
+                finish::<D, _>(transaction, &fate, done).await
+            })
+            .await?;
+        buried += now_buried;
+        forgotten += now_forgotten;
+        let more = |now: u64, done: u64| now == CHUNK as u64 && done < limit;
+        if !more(now_buried, buried) && !more(now_forgotten, forgotten) {
+            return Ok(buried);
+        }
+    }
+}
+
+/// Makes expired mappings tombstones, since the ID's revision must rise across an expiry as across an unlink, and deletes
+/// the tombstones whose time is over. Answers with how many of each.
+async fn purge_some<D: Dialect>(
+    store: &SqlStore<D>,
+    connection: &mut D::Connection,
+    to_bury: u64,
+    to_forget: u64,
+) -> Result<(u64, u64), Failure> {
+    let now = store.shared().clock.now();
+    let end = now.saturating_add(rules::TOMBSTONE_LIFETIME);
+    let [now, end] = [now, end].map(|time| Value::Integer(record::micros(time)));
+    let [to_bury, to_forget] = [to_bury, to_forget].map(|count| Value::Integer(count as i64));
+    let namespace = Value::Text(store.namespace());
+    let statements = D::statements();
+    let buried = D::execute(connection, statements.bury_expired, &[namespace, now, end, to_bury]).await?;
+    let forgotten = D::execute(connection, statements.forget, &[namespace, now, to_forget]).await?;
+    Ok((buried, forgotten))
+}
