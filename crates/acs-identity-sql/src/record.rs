@@ -48,11 +48,13 @@ pub(crate) fn bare_mapping(row: &impl Row) -> Result<Option<Mapping>, Failure> {
 }
 
 /// What is there of an ID that has a row.
-pub(crate) fn present(row: &impl Row) -> Result<Present, Failure> {
-    match mapping(row)? {
-        Some(mapping) => Ok(Present::Mapping(mapping)),
-        None => Ok(Present::Tombstone(revision(row)?)),
+pub(crate) fn present(row: &impl Row, now: Timestamp) -> Result<Present, Failure> {
+    if let Some(mapping) = mapping(row)? {
+        return Ok(Present::Mapping(mapping));
     }
+    // Forgotten when its time is over, whether or not it has been swept away.
+    let forgotten = expires_at(row)?.is_some_and(|at| at <= now);
+    Ok(if forgotten { Present::Nothing } else { Present::Tombstone(revision(row)?) })
 }
 
 /// A place in the list of a customer's mappings, which is in this order.

@@ -140,7 +140,7 @@ async fn write_items<D: Dialect, I: Item, T>(
     let now = store.shared().clock.now();
     let mut present = HashMap::with_capacity(rows.len());
     for row in &rows {
-        present.insert(record::raw_acs_id(row)?, record::present(row));
+        present.insert(record::raw_acs_id(row)?, record::present(row, now));
     }
     let mut records = Vec::with_capacity(items.len());
     let mut answers = Vec::with_capacity(items.len());

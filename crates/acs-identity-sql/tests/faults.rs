@@ -1,4 +1,5 @@
 //! What goes wrong outside is told in time, changes nothing, and is over when it is over.
+#![allow(clippy::unwrap_used)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -60,10 +61,7 @@ async fn a_lock_held_by_somebody_else_is_told_in_time_and_changes_nothing() {
     let error = store.link(Link::replace(id(1), customer("al"))).await.unwrap_err();
     assert!(start.elapsed() < Duration::from_secs(2));
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert_eq!(
-        error.to_string(),
-        "backend unavailable: the database is locked by another connection (link, sqlite)"
-    );
+    assert_eq!(error.to_string(), "backend unavailable: the database is locked by another connection (link, sqlite)");
     let links: Vec<_> = (0..1200).map(|n| Link::create(id(n), customer("al"))).collect();
     let answers = store.link_many(&links).await;
     assert_eq!(answers.len(), 1200);
@@ -209,11 +207,12 @@ const CHILD: &str = "ACS_IDENTITY_TEST_DATABASE";
 async fn write_for_ever(path: &Path) {
     let store = SqliteStore::open(path).await.unwrap();
     let start = store.scan_all().count().await;
+    // Not `println!`, which the test harness may keep to itself.
+    let mut output = std::io::stdout();
     for n in start.. {
         store.link(Link::create(id(n), customer("before"))).await.unwrap();
         store.link(Link::replace(id(n), customer("after"))).await.unwrap();
-        // Not `println!`, which the test harness may keep to itself.
-        writeln!(std::io::stdout(), "acknowledged {n}").unwrap();
+        writeln!(output, "acknowledged {n}").unwrap();
     }
 }
 

@@ -1,4 +1,5 @@
 //! The change feed sees every change, whoever makes it.
+#![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 
@@ -79,12 +80,9 @@ async fn the_stores_own_writes_are_told_with_their_revisions() {
     fixture.store.unlink(&id("a"), Expect::Any).await.unwrap();
     let third = fixture.link(Link::create(id("a"), "al".parse().unwrap())).await;
     let news = news(&fixture, &mut changes).await;
-    for expected in [
-        Change::Acs(id("a"), Some(second)),
-        customer("bob"),
-        customer("al"),
-        Change::Acs(id("a"), Some(third)),
-    ] {
+    for expected in
+        [Change::Acs(id("a"), Some(second)), customer("bob"), customer("al"), Change::Acs(id("a"), Some(third))]
+    {
         assert!(news.contains(&expected), "{expected:?} in {news:?}");
     }
     assert!(matches!(news.last(), Some(Change::Customer(_))));

@@ -1,4 +1,5 @@
 //! The SQL store does what the in-memory store does, whatever is done to both.
+#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -132,7 +133,7 @@ async fn state(store: &dyn MappingStore) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn it_answers_as_the_memory_store_does(steps in prop::collection::vec(step(), 0..30)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

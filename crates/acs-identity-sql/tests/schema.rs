@@ -1,4 +1,5 @@
 //! The tables are made once, by whoever comes first, and are left alone where they are not understood.
+#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -104,7 +104,8 @@ impl Space {
     }
 
     pub(super) fn mappings_of(&self, customer: &CustomerId, page: &PageRequest) -> Result<Page<Mapping>> {
-        let after = page.cursor().map(|cursor| parse_cursor(cursor, |text| text.parse().ok())).transpose()?;
+        let after =
+            page.cursor().map(|cursor| parse_cursor(cursor, BY_CUSTOMER, |text| text.parse().ok())).transpose()?;
         let after = match after {
             None => None,
             Some((micros, id)) => Some((Timestamp::from_micros(micros), AcsId::new(id).map_err(|_| bad_cursor())?)),
@@ -113,7 +114,10 @@ impl Space {
         let mut held = read(&self.reverse[self.place(customer)]).of(customer, after.as_ref(), limit + 1);
         let more = held.len() > limit;
         held.truncate(limit);
-        let next = held.last().filter(|_| more).map(|last| cursor(last.created_at.as_micros(), last.acs_id.as_str()));
+        let next = held
+            .last()
+            .filter(|_| more)
+            .map(|last| cursor(BY_CUSTOMER, last.created_at.as_micros(), last.acs_id.as_str()));
         let now = self.clock.now();
         Ok(Page::new(alive(held, now), next, now))
     }
@@ -123,7 +127,7 @@ impl Space {
         let (start, mut after) = match page.cursor() {
             None => (0, None),
             Some(cursor) => {
-                let (place, id) = parse_cursor(cursor, shard_number)?;
+                let (place, id) = parse_cursor(cursor, ALL, shard_number)?;
                 (place, Some(id).filter(|id| !id.is_empty()))
             }
         };
@@ -133,7 +137,7 @@ impl Space {
         for place in start..SHARDS {
             found.extend(read(&self.forward[place]).first_after(after.take(), limit - found.len()));
             if found.len() == limit {
-                next = found.last().map(|last: &Arc<Mapping>| cursor(place, last.acs_id.as_str()));
+                next = found.last().map(|last: &Arc<Mapping>| cursor(ALL, place, last.acs_id.as_str()));
                 break;
             }
         }
@@ -219,12 +223,17 @@ fn alive(found: Vec<Arc<Mapping>>, now: Timestamp) -> Vec<Mapping> {
     found.into_iter().filter(|mapping| !mapping.is_expired(now)).map(|mapping| mapping.as_ref().clone()).collect()
 }
 
-fn cursor(place: impl std::fmt::Display, id: &str) -> Cursor {
-    Cursor::new(format!("{place}:{id}"))
+/// What a cursor of each listing begins with, so that one is not taken for the other.
+const BY_CUSTOMER: char = 'c';
+const ALL: char = 's';
+
+fn cursor(listing: char, place: impl std::fmt::Display, id: &str) -> Cursor {
+    Cursor::new(format!("{listing}{place}:{id}"))
 }
 
-fn parse_cursor<T>(cursor: &Cursor, place: impl Fn(&str) -> Option<T>) -> Result<(T, &str)> {
-    let (number, id) = cursor.as_str().split_once(':').ok_or_else(bad_cursor)?;
+fn parse_cursor<T>(cursor: &Cursor, listing: char, place: impl Fn(&str) -> Option<T>) -> Result<(T, &str)> {
+    let (number, id) =
+        cursor.as_str().strip_prefix(listing).and_then(|rest| rest.split_once(':')).ok_or_else(bad_cursor)?;
     Ok((place(number).ok_or_else(bad_cursor)?, id))
 }
 

@@ -204,3 +204,107 @@ impl Drop for Transaction {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    use acs_identity_core::{
+        AcsId, Clock, ErrorKind, Link, MappingStore, Properties, Resolver, SystemClock, Timestamp,
+    };
+
+    use super::*;
+
+    fn link(n: usize) -> Link {
+        Link::create(AcsId::new(n.to_string()).unwrap(), "bob".parse().unwrap())
+    }
+
+    async fn in_memory_and_in_file() -> (tempfile::TempDir, [SqliteOptions; 2]) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = SqliteOptions::file(folder.path().join("a.db"));
+        (folder, [SqliteOptions::in_memory(), file])
+    }
+
+    #[tokio::test]
+    async fn a_database_in_memory_has_one_connection_and_keeps_it() {
+        let store = SqliteStore::in_memory().await.unwrap();
+        let pool = &store.shared().reader;
+        let options = pool.options();
+        assert_eq!((options.get_max_connections(), options.get_idle_timeout()), (1, None));
+        assert_eq!(options.get_max_lifetime(), None);
+        let links: Vec<Link> = (0..64).map(link).collect();
+        futures::future::join_all(links.iter().map(|link| store.link(link.clone()))).await;
+        let found = futures::future::join_all(links.iter().map(|link| store.resolve(&link.acs_id))).await;
+        assert!(found.into_iter().all(|found| found.unwrap().is_some()));
+        assert_eq!(pool.size(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_full_database_refuses_writes_and_takes_them_when_there_is_room() {
+        let (_folder, options) = in_memory_and_in_file().await;
+        for options in options {
+            let store = options.open().await.unwrap();
+            store.link(link(0)).await.unwrap();
+            let set_limit = async |sql| {
+                let mut connection = Sqlite::acquire(&store.shared().writer).await.unwrap();
+                Sqlite::fetch_all(&mut connection, sql, &[]).await.unwrap();
+            };
+            // The smallest that there can be: as many pages as there are.
+            set_limit("PRAGMA max_page_count = 1").await;
+            let large = Properties::new([("name", "x".repeat(4000))]).unwrap();
+            let links: Vec<_> = (1..100).map(|n| link(n).with_properties(large.clone())).collect();
+            for answer in store.link_many(&links).await {
+                assert_eq!(answer.unwrap_err().kind(), ErrorKind::Unavailable);
+            }
+            assert!(store.resolve(&links[0].acs_id).await.unwrap().is_none());
+            set_limit("PRAGMA max_page_count = 1000000").await;
+            assert!(store.link_many(&links).await.into_iter().all(|answer| answer.unwrap().changed));
+            assert!(store.resolve(&link(0).acs_id).await.unwrap().is_some());
+        }
+    }
+
+    /// Panics when it is told to.
+    #[derive(Debug, Default)]
+    struct BadClock(AtomicBool);
+
+    impl Clock for BadClock {
+        fn now(&self) -> Timestamp {
+            assert!(!self.0.load(Ordering::Relaxed), "out of order");
+            SystemClock.now()
+        }
+
+        fn monotonic(&self) -> Duration {
+            SystemClock.monotonic()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_transaction_is_an_error_and_leaves_nothing_behind() {
+        let (_folder, options) = in_memory_and_in_file().await;
+        for options in options {
+            let clock = Arc::new(BadClock::default());
+            let store = options.clock(clock.clone()).open().await.unwrap();
+            store.link(link(0)).await.unwrap();
+            clock.0.store(true, Ordering::Relaxed);
+            assert_eq!(store.link(link(1)).await.unwrap_err().kind(), ErrorKind::Internal);
+            assert_eq!(store.link(link(2)).await.unwrap_err().kind(), ErrorKind::Internal);
+            clock.0.store(false, Ordering::Relaxed);
+            store.link(link(3)).await.unwrap();
+            let ids: Vec<AcsId> = (0..4).map(|n| link(n).acs_id).collect();
+            let found: Vec<bool> = store.resolve_many(&ids).await.into_iter().map(|it| it.unwrap().is_some()).collect();
+            assert_eq!(found, [true, false, false, true]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dropped_transaction_is_rolled_back() {
+        let store = SqliteStore::in_memory().await.unwrap();
+        let mut transaction = Sqlite::begin(Sqlite::acquire(&store.shared().writer).await.unwrap()).await.unwrap();
+        let sql = "INSERT INTO acs_identity_mappings VALUES ('default', 'a', 'bob', NULL, 0, NULL, 1)";
+        assert_eq!(Sqlite::execute(&mut transaction, sql, &[]).await.unwrap(), 1);
+        drop(transaction);
+        assert!(store.resolve(&"a".parse().unwrap()).await.unwrap().is_none());
+        store.link(link(1)).await.unwrap();
+    }
+}
