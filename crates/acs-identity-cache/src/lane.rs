@@ -135,10 +135,13 @@ impl<K: Key, V: Cached> Lane<K, V> {
         Some(entry.value.aged(now.saturating_sub(entry.loaded)))
     }
 
-    /// Joins the load of a key, or starts one.
+    /// Finds the stored answer, joins the load of a key, or starts one.
     pub(crate) fn enter(self: &Arc<Self>, key: &K) -> Entered<K, V> {
+        if let Some(value) = self.get(key) {
+            return Entered::Hit(value);
+        }
         let mut stripe = self.stripe(key);
-        // Under the lock, since a load may have landed after the caller's own look.
+        // Again under the lock, since a load may have landed in between.
         if let Some(value) = self.get(key) {
             return Entered::Hit(value);
         }

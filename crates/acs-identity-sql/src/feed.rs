@@ -73,7 +73,7 @@ impl<D: Dialect> Subscription<D> {
         // The entry of the place itself is read again: if it is not there any more, neither may be what followed it.
         // An empty log is at place 0, and its first entry is 1.
         let first = entries.first().map_or(0, |entry| entry.place);
-        if false && !(place == 0 && first == 1) {
+        if first != place && !(place == 0 && first == 1) {
             self.place = None;
             self.due = true;
             self.ready.push_back(Change::Lost(LostReason::Lagged));
