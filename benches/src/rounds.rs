@@ -16,7 +16,8 @@ impl Comparison {
     /// Measures both in turns. Each closure runs its work once and answers with its cost.
     pub fn measure(mut ours: impl FnMut() -> f64, mut theirs: impl FnMut() -> f64) -> Self {
         let mut comparison = Self::default();
-        (ours(), theirs());
+        ours();
+        theirs();
         for round in 0..ROUNDS {
             // Who comes first changes, so that neither always has the warmer machine.
             if round % 2 == 0 {

@@ -12,6 +12,8 @@ const ONE: &str = "SELECT customer_id, properties, expires_at, revision FROM acs
 
 /// Customer, properties, expiry, revision.
 pub type Found = (String, Option<String>, Option<i64>, i64);
+/// The same and the ACS ID.
+type Row = (String, Option<String>, Option<i64>, i64, String);
 
 /// A pool for reading.
 pub async fn open(path: &Path) -> Result<SqlitePool> {
@@ -44,7 +46,7 @@ pub async fn resolve_many(pool: &SqlitePool, sql: &'static str, acs_ids: Vec<Str
         for id in &acs_ids {
             query = query.bind(id.clone());
         }
-        let rows: Vec<(String, Option<String>, Option<i64>, i64, String)> = query.fetch_all(&pool).await?;
+        let rows: Vec<Row> = query.fetch_all(&pool).await?;
         let by_id: HashMap<String, Found> = rows
             .into_iter()
             .map(|(customer, properties, expiry, revision, id)| (id, (customer, properties, expiry, revision)))
