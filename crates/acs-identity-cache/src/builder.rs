@@ -80,7 +80,8 @@ impl<R> ReadThroughBuilder<R> {
         self
     }
 
-    /// How many customers' first pages of mappings are kept at most: 10,000 by default.
+    /// How many mappings are kept at most in customers' first pages: 10,000 by default. As many customers without any are
+    /// kept apart from these.
     pub fn customer_capacity(mut self, entries: u64) -> Self {
         self.customer_capacity = entries;
         self
@@ -94,7 +95,8 @@ impl<R> ReadThroughBuilder<R> {
     }
 
     /// How long a write may take before it is `OutcomeUnknown`, and for how long after its start what it touched is not
-    /// stored if its outcome is unknown. Ten seconds by default; should be more than the backend's own deadline.
+    /// stored if its outcome is unknown. Ten seconds by default; should be more than the backend's own deadline. A batch
+    /// has this time once for each 500 items that it begins.
     pub fn write_deadline(mut self, deadline: Duration) -> Self {
         self.write_deadline = deadline;
         self

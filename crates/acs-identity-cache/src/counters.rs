@@ -50,11 +50,7 @@ pub(crate) struct Counters([Group; CELLS]);
 
 impl Counters {
     pub(crate) fn count(&self, event: Event) {
-        self.count_many(event, 1);
-    }
-
-    pub(crate) fn count_many(&self, event: Event, times: u64) {
-        self.0[group()].0[event as usize].fetch_add(times, Ordering::Relaxed);
+        self.0[group()].0[event as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn stats(&self) -> CacheStats {
@@ -99,7 +95,7 @@ mod tests {
                 scope.spawn(|| counters.count(Event::Hit));
             }
         });
-        counters.count_many(Event::Evicted, 3);
-        assert_eq!(counters.stats(), CacheStats { hits: 40, evicted: 3, ..CacheStats::default() });
+        counters.count(Event::Evicted);
+        assert_eq!(counters.stats(), CacheStats { hits: 40, evicted: 1, ..CacheStats::default() });
     }
 }

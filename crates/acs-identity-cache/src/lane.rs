@@ -104,8 +104,8 @@ impl<K: Key, V: Cached> Lane<K, V> {
         let counters = Arc::new(Counters::default());
         let stripe = || Mutex::new(Stripe { flights: HashMap::default(), bars: HashMap::default() });
         Self {
-            known: Table::new(limits.capacity, counters.clone()),
-            absent: Table::new(limits.absent_capacity, counters.clone()),
+            known: Table::new(limits.capacity, |entry: &Entry<V>| entry.value.weight(), counters.clone()),
+            absent: Table::new(limits.absent_capacity, |_| 1, counters.clone()),
             stripes: (0..STRIPES).map(|_| stripe()).collect(),
             barred_until: AtomicU64::new(0),
             generation: AtomicU64::new(0),

@@ -17,13 +17,17 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    pub(crate) fn new(capacity: u64, counters: Arc<Counters>) -> Self {
+    /// `capacity` counts the weights of the values, each of which is at least 1.
+    pub(crate) fn new(capacity: u64, weight: fn(&V) -> u32, counters: Arc<Counters>) -> Self {
         let count = move |_: Arc<K>, _: V, cause: RemovalCause| {
             if cause == RemovalCause::Size {
                 counters.count(Event::Evicted);
             }
         };
-        let builder = moka::sync::Cache::builder().max_capacity(capacity).eviction_listener(count);
+        let builder = moka::sync::Cache::builder()
+            .max_capacity(capacity)
+            .weigher(move |_: &K, value: &V| weight(value))
+            .eviction_listener(count);
         Self(builder.build_with_hasher(RandomState::default()))
     }
 

@@ -10,6 +10,9 @@ pub(crate) trait Cached: Clone + Send + Sync + 'static {
     /// Whether it says that there is nothing; such answers live shorter, and in a table of their own.
     fn is_absent(&self) -> bool;
 
+    /// How much of the capacity it takes.
+    fn weight(&self) -> u32;
+
     /// How long it holds, counted from the start of its load; `None` if nothing in it expires.
     fn remaining(&self) -> Option<Duration>;
 
@@ -21,6 +24,10 @@ pub(crate) trait Cached: Clone + Send + Sync + 'static {
 impl Cached for Option<Resolution> {
     fn is_absent(&self) -> bool {
         self.is_none()
+    }
+
+    fn weight(&self) -> u32 {
+        1
     }
 
     fn remaining(&self) -> Option<Duration> {
@@ -66,6 +73,11 @@ impl Listing {
 impl Cached for Listing {
     fn is_absent(&self) -> bool {
         self.page.items.is_empty() && self.page.next.is_none()
+    }
+
+    fn weight(&self) -> u32 {
+        // A page has a thousand items at most.
+        self.page.items.len().max(1) as u32
     }
 
     fn remaining(&self) -> Option<Duration> {

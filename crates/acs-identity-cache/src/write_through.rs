@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acs_identity_core::{
-    AcsId, Capabilities, CustomerId, Error, ErrorKind, Expect, Imported, Link, Linked, Mapping, MappingStore, Page,
-    PageRequest, Result, When,
+    AcsId, Capabilities, Change, ChangeFeed, CustomerId, Error, ErrorKind, Expect, Imported, Link, Linked, Mapping,
+    MappingStore, Page, PageRequest, Result, When,
 };
 use async_trait::async_trait;
+use futures::stream::BoxStream;
 
 use crate::ReadThrough;
 use crate::guarded::guarded;
@@ -42,16 +43,24 @@ enum Effect {
 }
 
 impl Effect {
-    /// The effect of several writes.
-    fn of_all(effects: impl Iterator<Item = Effect>) -> Self {
-        let mut all = Vec::new();
-        for effect in effects {
-            match effect {
-                Self::Known(customers) => all.extend(customers),
-                other => return other,
-            }
+    /// The effect of the writes of a batch of so many items.
+    fn of_batch<T>(items: usize, outcomes: &[Result<T>], each: impl Fn(&Result<T>) -> Self) -> Self {
+        if outcomes.len() != items {
+            return Self::Unknown;
         }
-        Self::Known(all)
+        let mut all = Self::Known(Vec::new());
+        for effect in outcomes.iter().map(each) {
+            // What is known least counts for the whole.
+            all = match (all, effect) {
+                (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
+                (Self::KnownButCustomers, _) | (_, Self::KnownButCustomers) => Self::KnownButCustomers,
+                (Self::Known(mut all), Self::Known(more)) => {
+                    all.extend(more);
+                    Self::Known(all)
+                }
+            };
+        }
+        all
     }
 
     fn of_failure(error: &Error) -> Self {
@@ -90,16 +99,33 @@ impl Effect {
 struct Bars<S> {
     shared: Arc<Shared<S>>,
     touched: Touched,
+    /// How long the write may take, and when that time is over.
+    patience: Duration,
     deadline: Duration,
     lifted: bool,
 }
 
+/// The items of a batch that get one write's deadline.
+const ITEMS_PER_DEADLINE: usize = 500;
+
 impl<S> Bars<S> {
     fn new(shared: Arc<Shared<S>>, touched: Touched) -> Self {
-        let deadline = shared.clock.monotonic().saturating_add(shared.write_deadline);
+        let parts = touched.ids.len().div_ceil(ITEMS_PER_DEADLINE).max(1);
+        let patience = shared.write_deadline.saturating_mul(u32::try_from(parts).unwrap_or(u32::MAX));
+        let deadline = shared.clock.monotonic().saturating_add(patience);
         touched.ids.iter().for_each(|id| shared.ids.bar(id));
         touched.customers.iter().for_each(|customer| shared.customers.bar(customer));
-        Self { shared, touched, deadline, lifted: false }
+        let bars = Self { shared, touched, patience, deadline, lifted: false };
+        bars.purge_ids_of_customers();
+        bars
+    }
+
+    /// Forgets the ACS IDs of a customer who may lose all of them. Looks at every entry.
+    fn purge_ids_of_customers(&self) {
+        if self.touched.all_ids_of_customers {
+            let customers = &self.touched.customers;
+            self.shared.ids.purge_where(|_, answer| customers.iter().any(|customer| is_of(answer, customer)));
+        }
     }
 
     fn lift(mut self, effect: &Effect) {
@@ -114,7 +140,7 @@ impl<S> Bars<S> {
             if let Some(until) = until {
                 ids.bar_all(until);
             }
-            ids.purge_where(|_, answer| touched.customers.iter().any(|customer| is_of(answer, customer)));
+            self.purge_ids_of_customers();
         }
         if touched.other_customers {
             if let Some(until) = until {
@@ -157,7 +183,7 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
         let written = write(shared.clone());
         let task = self.0.tasks.spawn(async move {
             let bars = Bars::new(shared.clone(), touched);
-            let outcome = guarded(shared.write_deadline, ErrorKind::OutcomeUnknown, written).await;
+            let outcome = guarded(bars.patience, ErrorKind::OutcomeUnknown, written).await;
             bars.lift(&outcome.as_ref().map_or(Effect::Unknown, effect));
             outcome
         });
@@ -180,10 +206,11 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
         Fut: Future<Output = Vec<Result<T>>> + Send + 'static,
     {
         let owned = items.to_vec();
+        let count = items.len();
         let all = self.write(
             touched,
             |shared| write(shared, owned),
-            move |all: &Vec<_>| Effect::of_all(all.iter().map(effect)),
+            move |all: &Vec<_>| Effect::of_batch(count, all, effect),
         );
         all.await.unwrap_or_else(|error| items.iter().map(|_| Err(error.clone())).collect())
     }
@@ -245,6 +272,7 @@ impl<S: MappingStore + 'static> MappingStore for ReadThrough<S> {
         self.write(touched, |shared| async move { shared.resolver.unlink(&id, expect).await }, effect).await.flatten()
     }
 
+    /// Looks at every entry of the cache, twice.
     async fn unlink_customer(&self, customer: &CustomerId) -> Result<u64> {
         let customer = customer.clone();
         let touched = Touched { customers: vec![customer.clone()], all_ids_of_customers: true, ..Touched::default() };
@@ -306,5 +334,36 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
             }
         };
         flight.wait().await
+    }
+}
+
+/// The store's own feed.
+#[deny(clippy::missing_trait_methods)]
+impl<S: ChangeFeed> ChangeFeed for ReadThrough<S> {
+    fn changes(&self) -> BoxStream<'static, Change> {
+        self.0.resolver.changes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_batch_what_is_known_least_counts_wherever_it_stands() {
+        let lost = || Err(Error::new(ErrorKind::OutcomeUnknown, "cut"));
+        for outcomes in [
+            [lost(), Ok(Imported::Written), Ok(Imported::Kept)],
+            [Ok(Imported::Written), lost(), Ok(Imported::Kept)],
+            [Ok(Imported::Kept), Ok(Imported::Written), lost()],
+        ] {
+            assert!(matches!(Effect::of_batch(3, &outcomes, Effect::of_import), Effect::Unknown));
+        }
+        let written = [Ok(Imported::Kept), Ok(Imported::Written), Err(Error::conflict("taken", None))];
+        assert!(matches!(Effect::of_batch(3, &written, Effect::of_import), Effect::KnownButCustomers));
+        assert!(matches!(Effect::of_batch(3, &written[..1], Effect::of_import), Effect::Unknown));
+        assert!(
+            matches!(Effect::of_batch(1, &written[..1], Effect::of_import), Effect::Known(none) if none.is_empty())
+        );
     }
 }

@@ -271,3 +271,20 @@ async fn an_import_is_seen_at_once_also_by_the_customer_who_lost_the_id() {
     assert!(ids_of(&cached, "alice").await.is_empty());
     assert_eq!(ids_of(&cached, "bob").await, ["8:acs:r_1"]);
 }
+
+#[tokio::test]
+async fn while_a_customer_is_erased_a_caller_who_left_is_served_nothing_from_before() {
+    let (cached, store, _) = on_manual_clock(Gated::new);
+    link(&cached, "8:acs:r_1", "alice").await;
+    who(&cached, "8:acs:r_1").await;
+    let hold = store.hold(Call::UnlinkCustomer, Point::After);
+    let erasure = tokio::spawn({
+        let cached = cached.clone();
+        async move { cached.unlink_customer(&customer("alice")).await }
+    });
+    hold.reached().await;
+    erasure.abort();
+    // The store has erased already, though nobody has been told.
+    assert_eq!(who(&cached, "8:acs:r_1").await, None);
+    hold.release();
+}

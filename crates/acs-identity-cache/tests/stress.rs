@@ -79,8 +79,13 @@ async fn no_read_is_older_than_a_write_that_had_returned_when_it_began() {
             }
         }));
     }
+    // Until each sort of event has been met often enough, however long that takes this machine; at most a minute.
+    let met_enough = || {
+        let stats = cached.stats();
+        stats.hits > 10_000 && stats.joined > 100 && stats.refused_as_stale > 10
+    };
     let started = Instant::now();
-    while started.elapsed() < Duration::from_secs(2) {
+    while !met_enough() && started.elapsed() < Duration::from_secs(60) {
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert!(tasks.iter().all(|task| !task.is_finished()), "a task has failed");
     }
@@ -88,8 +93,7 @@ async fn no_read_is_older_than_a_write_that_had_returned_when_it_began() {
     for task in tasks {
         task.await.expect("no read was stale");
     }
-    let stats = cached.stats();
-    assert!(stats.hits > 1000 && stats.refused_as_stale > 0 && stats.joined > 0, "{stats:?}");
+    assert!(met_enough(), "{:?}", cached.stats());
 }
 
 /// The revision of an ID as the page of its customer shows it.

@@ -16,7 +16,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum ErrorKind {
     /// The call itself is wrong; it was refused before any I/O and nothing was changed.
     InvalidInput,
-    /// The condition of a write did not hold; nothing was changed. See [`Error::present_revision`].
+    /// The condition of a write did not hold, and nothing was changed; see [`Error::present_revision`]. Of a read: the
+    /// backend holds two different answers.
     Conflict,
     /// The backend could not be reached or could not serve; nothing was changed.
     Unavailable,
@@ -58,7 +59,8 @@ impl ErrorKind {
 ///
 /// Cheap to clone, so that one failure can be handed to everyone who waited for it. `Display` names
 /// the kind, what is wrong, the operation and the backend, but not the text of the
-/// [`source`](StdError::source): an error reporter prints that once by itself. No ID, secret or token is in it.
+/// [`source`](StdError::source): an error reporter prints that once by itself. No secret or token is in it, and no ID
+/// but the first 32 escaped bytes of one that was refused.
 ///
 /// ```
 /// use acs_identity_core::{Error, ErrorKind};

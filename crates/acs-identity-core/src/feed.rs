@@ -1,6 +1,7 @@
 //! News of changed mappings.
 
 use std::fmt;
+use std::sync::Arc;
 
 use futures::stream::BoxStream;
 
@@ -17,6 +18,19 @@ pub trait ChangeFeed: fmt::Debug + Send + Sync {
     /// the store is closed. A change may be reported more than once. Dropping the stream ends the subscription.
     fn changes(&self) -> BoxStream<'static, Change>;
 }
+
+macro_rules! forward_feed {
+    ($($pointer:ty),*) => {$(
+        #[deny(clippy::missing_trait_methods)]
+        impl<F: ChangeFeed + ?Sized> ChangeFeed for $pointer {
+            fn changes(&self) -> BoxStream<'static, Change> {
+                (**self).changes()
+            }
+        }
+    )*};
+}
+
+forward_feed!(&F, Box<F>, Arc<F>);
 
 /// One piece of news of a [`ChangeFeed`].
 #[derive(Debug, Clone, PartialEq, Eq)]

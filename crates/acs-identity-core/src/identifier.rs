@@ -2,12 +2,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
-use crate::redact::{Excerpt, Redacted};
-use crate::{Error, Result};
+use crate::redact::Redacted;
+use crate::{CloudEnvironment, IdentityType};
 
 /// The typed reading of an [`AcsId`](crate::AcsId), borrowed from it: always derived, never stored.
 ///
@@ -231,97 +228,6 @@ impl fmt::Debug for CommunicationIdentifier<'_> {
     }
 }
 
-/// A cloud of Microsoft; `CommunicationCloudEnvironment` in the SDKs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum CloudEnvironment {
-    /// The public cloud, `public`.
-    #[default]
-    Public,
-    /// The cloud of the United States' Department of Defense, `dod`.
-    Dod,
-    /// The cloud for the United States' government and its contractors (GCC High), `gcch`.
-    Gcch,
-}
-
-impl CloudEnvironment {
-    /// The name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Public => "public",
-            Self::Dod => "dod",
-            Self::Gcch => "gcch",
-        }
-    }
-}
-
-impl fmt::Display for CloudEnvironment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// Takes the names on the wire, in lower case.
-impl FromStr for CloudEnvironment {
-    type Err = Error;
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "public" => Ok(Self::Public),
-            "dod" => Ok(Self::Dod),
-            "gcch" => Ok(Self::Gcch),
-            _ => Err(Error::invalid_input(format!("a cloud is public, dod or gcch, not {}", Excerpt(name.as_bytes())))),
-        }
-    }
-}
-
-/// What an identity is: a person, a telephone or a program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum IdentityType {
-    /// A person: a communication user, a Teams user or a Teams extension user.
-    User,
-    /// A number in the public switched telephone network.
-    Pstn,
-    /// An application in Teams.
-    Bot,
-    /// Of a kind that this library does not know.
-    Unknown,
-}
-
-impl IdentityType {
-    /// `User`, `Pstn`, `Bot` or `Unknown`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::User => "User",
-            Self::Pstn => "Pstn",
-            Self::Bot => "Bot",
-            Self::Unknown => "Unknown",
-        }
-    }
-}
-
-impl fmt::Display for IdentityType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// Takes what `Display` writes.
-impl FromStr for IdentityType {
-    type Err = Error;
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "User" => Ok(Self::User),
-            "Pstn" => Ok(Self::Pstn),
-            "Bot" => Ok(Self::Bot),
-            "Unknown" => Ok(Self::Unknown),
-            _ => Err(Error::invalid_input(format!(
-                "an identity type is User, Pstn, Bot or Unknown, not {}",
-                Excerpt(name.as_bytes())
-            ))),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -344,19 +250,6 @@ mod tests {
             shown.contains("is_anonymous: false") && !shown.contains("4255550") && !shown.contains("leg"),
             "{shown}"
         );
-    }
-
-    #[test]
-    fn names_of_clouds_and_types_are_read_back_and_others_refused() {
-        for cloud in [CloudEnvironment::Public, CloudEnvironment::Dod, CloudEnvironment::Gcch] {
-            assert_eq!(cloud.to_string().parse::<CloudEnvironment>().unwrap(), cloud);
-        }
-        for identity_type in [IdentityType::User, IdentityType::Pstn, IdentityType::Bot, IdentityType::Unknown] {
-            assert_eq!(identity_type.to_string().parse::<IdentityType>().unwrap(), identity_type);
-            assert_eq!(serde_json::to_string(&identity_type).unwrap(), format!("\"{identity_type}\""));
-        }
-        assert!("Public".parse::<CloudEnvironment>().is_err() && "".parse::<CloudEnvironment>().is_err());
-        assert!("user".parse::<IdentityType>().is_err());
     }
 
     /// Texts put together from what the grammar is made of, so that its edges are met often.

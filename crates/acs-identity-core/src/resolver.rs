@@ -1,7 +1,6 @@
 //! [`Resolver`]: anything that answers "which customer is this ACS ID?".
 
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -42,7 +41,8 @@ pub trait Resolver: fmt::Debug + Send + Sync {
     /// The customer behind an ACS ID; `Ok(None)` if it has none.
     ///
     /// # Errors
-    /// Any kind but `Conflict` and `OutcomeUnknown`: a failure is never reported as absent.
+    /// Any kind but `OutcomeUnknown`: a failure is never reported as absent. A `Conflict` says that the backend holds
+    /// two different answers.
     async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>>;
 
     /// One answer for each ID, in order, duplicates kept.
@@ -90,102 +90,6 @@ macro_rules! forward_resolver {
 
 forward_resolver!(&R, Box<R>, Arc<R>);
 
-/// Makes a resolver from a closure that takes the ACS ID and answers with a customer ID, or a whole [`Resolution`].
-///
-/// ```
-/// use acs_identity_core::{AcsId, CustomerId, Resolver, resolver_fn};
-/// let directory = resolver_fn(|id: AcsId| async move {
-///     // Ask a directory here.
-///     Ok((id.as_str() == "8:acs:r_1").then(|| CustomerId::from(42)))
-/// });
-/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// let answer = directory.resolve(&"8:acs:r_1".parse()?).await?;
-/// assert_eq!(answer.unwrap().customer_id().as_str(), "42");
-/// # Ok::<(), acs_identity_core::Error>(()) }).unwrap();
-/// ```
-pub fn resolver_fn<F, Fut, T>(ask: F) -> ResolverFn<F>
-where
-    F: Fn(AcsId) -> Fut + Send + Sync,
-    Fut: Future<Output = Result<Option<T>>> + Send,
-    T: Into<Resolution>,
-{
-    ResolverFn(ask)
-}
-
-/// The resolver that [`resolver_fn`] makes.
-pub struct ResolverFn<F>(F);
-
-impl<F> fmt::Debug for ResolverFn<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ResolverFn")
-    }
-}
-
-#[async_trait]
-impl<F, Fut, T> Resolver for ResolverFn<F>
-where
-    F: Fn(AcsId) -> Fut + Send + Sync,
-    Fut: Future<Output = Result<Option<T>>> + Send,
-    T: Into<Resolution>,
-{
-    async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>> {
-        // Not kept in a variable: `T` need not be `Send`, only the answer made of it.
-        (self.0)(id.clone()).await.map(|found| found.map(Into::into))
-    }
-}
-
-/// What every resolver can do besides answering.
-pub trait ResolverExt: Resolver + Sized {
-    /// Asks this resolver first and `next` about what is absent here. A failure here is the answer: `next` is asked
-    /// only about what this one says is absent.
-    fn or<R: Resolver>(self, next: R) -> Or<Self, R> {
-        Or { first: self, next }
-    }
-}
-
-impl<R: Resolver> ResolverExt for R {}
-
-/// One resolver in front of another; made by [`ResolverExt::or`].
-#[derive(Debug, Clone)]
-pub struct Or<A, B> {
-    first: A,
-    next: B,
-}
-
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl<A: Resolver, B: Resolver> Resolver for Or<A, B> {
-    async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>> {
-        match self.first.resolve(id).await? {
-            Some(found) => Ok(Some(found)),
-            None => self.next.resolve(id).await,
-        }
-    }
-
-    async fn resolve_many(&self, ids: &[AcsId]) -> Answers {
-        let first = self.first.resolve_many(ids).await;
-        let absent: Vec<AcsId> =
-            ids.iter().zip(&first).filter(|(_, answer)| matches!(answer, Ok(None))).map(|(id, _)| id.clone()).collect();
-        if absent.is_empty() {
-            return first;
-        }
-        let next = self.next.resolve_many(&absent).await;
-        let settled = ids.iter().zip(first).filter(|(_, answer)| !matches!(answer, Ok(None)));
-        Answers::each_by_id(
-            ids,
-            settled.chain(absent.iter().zip(next)).map(|(id, answer)| (id.as_str(), answer)),
-            &Ok(None),
-        )
-    }
-
-    fn resolve_now(&self, id: &AcsId) -> Option<Option<Resolution>> {
-        match self.first.resolve_now(id)? {
-            Some(found) => Some(Some(found)),
-            None => self.next.resolve_now(id),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -224,15 +128,5 @@ mod tests {
             .collect();
         assert_eq!(names, [Ok(Some("a1")), Ok(None), Ok(Some("a1")), Err(ErrorKind::Unavailable), Ok(Some("a2"))]);
         assert_eq!(known.1.lock().unwrap().len(), 4);
-    }
-
-    #[tokio::test]
-    async fn the_next_resolver_is_asked_only_about_the_absent() {
-        let both = Known("a", Mutex::default()).or(Known("b", Mutex::default()));
-        let answers = both.resolve_many(&ids(&["b1", "a1", "c", "down"])).await;
-        assert!(matches!(&answers[0], Ok(Some(_))) && matches!(&answers[1], Ok(Some(_))));
-        assert!(matches!(&answers[2], Ok(None)) && answers[3].is_err());
-        assert_eq!(*both.next.1.lock().unwrap(), ["b1", "c"]);
-        assert!(both.resolve(&ids(&["down"])[0]).await.is_err());
     }
 }

@@ -97,6 +97,9 @@ pub fn plan_import(mapping: &Mapping, present: &Present, now: Timestamp) -> Impo
 
 /// Decides an unlink: the revision of the tombstone that takes the place of the mapping, or `None` if there is no mapping.
 ///
+/// It works on a mapping of the greatest revision, too, whose tombstone then has the same: nothing may keep a mapping
+/// from being removed.
+///
 /// # Errors
 /// `Conflict` if the mapping is not the expected one.
 pub fn plan_unlink(expect: &Expect, present: &Present, now: Timestamp) -> Result<Option<Revision>> {
@@ -109,7 +112,7 @@ pub fn plan_unlink(expect: &Expect, present: &Present, now: Timestamp) -> Result
         Expect::Customer(_) => return conflict("the ACS ID is linked to another customer"),
         Expect::Revision(_) => return conflict("the mapping has another revision"),
     }
-    next_revision(present, now).map(Some)
+    Ok(Some(next_revision(present, now).unwrap_or(Revision::MAX)))
 }
 
 /// The revision of the next write of this ID.
@@ -235,6 +238,14 @@ mod tests {
     fn all_places_of_a_duplicate_are_refused() {
         let ids: Vec<AcsId> = ["a", "b", "a", "c", "a"].iter().map(|text| AcsId::new(*text).unwrap()).collect();
         assert_eq!(duplicates(ids.iter()), [true, false, true, false, true]);
+    }
+
+    #[test]
+    fn a_mapping_of_the_greatest_revision_can_be_removed_but_not_written() {
+        let present = bobs(Revision::MAX.get(), None);
+        let error = plan_link(&Link::replace(id(), customer("al")), &present, at(1)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert_eq!(plan_unlink(&Expect::Any, &present, at(1)).unwrap(), Some(Revision::MAX));
     }
 
     proptest! {

@@ -8,14 +8,15 @@ use serde::{Deserialize, Serialize};
 
 /// A point in time in microseconds since the Unix epoch, UTC.
 ///
-/// The unit of every time in a store: exact in a signed 64-bit column and in a Redis score.
+/// The unit of every time in a store. At most [`Timestamp::MAX`], so that it is exact wherever numbers are double-precision
+/// floats: a Redis score, a Lua script, JavaScript's JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "u64")]
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The latest time that every backend can keep: a signed 64-bit count of microseconds.
-    pub const MAX: Self = Self(i64::MAX as u64);
+    /// The latest time that every backend can keep: 2^53 - 1 microseconds, in the year 2255.
+    pub const MAX: Self = Self((1 << 53) - 1);
 
     /// The time that is this many microseconds after the Unix epoch, at most [`Timestamp::MAX`].
     pub const fn from_micros(micros: u64) -> Self {

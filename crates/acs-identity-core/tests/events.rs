@@ -488,3 +488,15 @@ fn debug_shows_no_id_and_no_name() {
     assert!(!shown.contains("4255550123") && !shown.contains("Robert"), "{shown}");
     assert!(!format!("{event:?}").contains("Robert"));
 }
+
+#[test]
+fn one_broken_envelope_does_not_lose_the_other_events_of_a_delivery() {
+    let json = br#"[{"eventType":"A"}, {"id":"no type"}, 7, {"specversion":"1.0","type":"B"}]"#;
+    let events = Event::parse_each(json).unwrap();
+    let types: Vec<_> =
+        events.iter().map(|event| event.as_ref().map(Event::event_type).map_err(|e| e.message())).collect();
+    assert_eq!((types[0], types[3]), (Ok("A"), Ok("B")));
+    assert!(types[1].is_err_and(|message| message.starts_with("event [1]: ")), "{types:?}");
+    assert!(types[2].is_err_and(|message| message.starts_with("event [2]: ")), "{types:?}");
+    assert!(Event::parse_each(b"[").is_err());
+}

@@ -15,6 +15,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// One check of one promise.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Check {
     /// The promise, `P1` to `P14`.
     pub promise: &'static str,
@@ -95,6 +96,6 @@ pub fn checks() -> &'static [Check] {
         "P11": p11_a_scan_lists_what_was_there_throughout, p11_a_scan_lists_each_mapping_once;
         "P12": p12_bad_input_is_refused_and_changes_nothing;
         "P13": p13_every_change_is_reported, p13_a_cut_feed_says_what_it_may_have_missed;
-        "P14": p14_a_dropped_call_leaks_and_corrupts_nothing;
+        "P14": p14_a_dropped_call_leaks_and_corrupts_nothing, p14_a_call_without_an_answer_ends_at_its_deadline;
     }
 }

@@ -55,7 +55,12 @@ pub trait Faults: Send + Sync {
         Err(NotApplicable("the backend can't be cut off"))
     }
 
-    /// Makes the backend reachable again.
+    /// Lets the backend take calls and answer none of them, until [`restore`](Self::restore).
+    async fn hang(&self) -> Verdict {
+        Err(NotApplicable("the backend can't be made to hang"))
+    }
+
+    /// Ends a cut or a hang.
     async fn restore(&self) {}
 
     /// Kills the backend, or for an embedded one its process, without a warning, and starts it again on the same data.
@@ -63,9 +68,10 @@ pub trait Faults: Send + Sync {
         Err(NotApplicable("the backend can't be restarted"))
     }
 
-    /// Does a part of a write and no more, as a client does that dies between two internal steps.
-    async fn stop_between_steps(&self, namespace: &Namespace, link: &Link) -> Verdict {
-        let _ = (namespace, link);
+    /// Does the first `steps` internal steps of a write and no more, as a client does that dies between two of them. Not
+    /// applicable where the write has no more steps than that: the suite stops writes after 1, 2, 3, … steps until then.
+    async fn stop_after(&self, steps: u32, namespace: &Namespace, link: &Link) -> Verdict {
+        let _ = (steps, namespace, link);
         Err(NotApplicable("a write has no internal steps"))
     }
 }

@@ -57,15 +57,24 @@ impl Event {
     /// JSON, the number of the event (from 0) and the property where an envelope is broken. An identifier that
     /// cannot be used is no error: see [`rejected`](Self::rejected).
     pub fn parse_all(json: &[u8]) -> Result<Vec<Self>> {
-        match parse_json(json)? {
+        Self::parse_each(json)?.into_iter().collect()
+    }
+
+    /// As [`parse_all`](Self::parse_all), with a result for each event: one broken envelope does not lose the others of a
+    /// delivery.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the text as a whole is no JSON; per event, if its envelope is broken.
+    pub fn parse_each(json: &[u8]) -> Result<Vec<Result<Self>>> {
+        Ok(match parse_json(json)? {
             Value::Array(events) => (events.iter().enumerate())
                 .map(|(at, event)| {
                     Self::from_value(event)
                         .map_err(|error| Error::invalid_input(format!("event [{at}]: {}", error.message())))
                 })
                 .collect(),
-            event => Ok(vec![Self::from_value(&event)?]),
-        }
+            event => vec![Self::from_value(&event)],
+        })
     }
 
     /// Reads one event from JSON that is parsed already.

@@ -78,7 +78,8 @@ impl MemoryStore {
         Self { space: self.data.space(&namespace), namespace, data: self.data.clone(), closed: self.closed.clone() }
     }
 
-    /// Another handle of the same mappings that is closed on its own: what a second client is to a server.
+    /// Another handle of the same mappings that is closed on its own: what a second client is to a server. For tests of
+    /// what several processes see.
     #[must_use]
     pub fn second_client(&self) -> Self {
         Self { closed: Arc::default(), ..self.clone() }
@@ -157,7 +158,10 @@ impl Resolver for MemoryStore {
 #[deny(clippy::missing_trait_methods)]
 impl MappingStore for MemoryStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::all().without(Capability::Durable, "the mappings live in the memory of one process")
+        Capabilities::none()
+            .with(Capability::ScanExactlyOnce)
+            .with(Capability::ChangeFeed)
+            .without(Capability::Durable, "the mappings live in the memory of one process")
     }
 
     async fn link(&self, link: Link) -> Result<Linked> {

@@ -34,9 +34,10 @@ impl SqliteStore {
 }
 
 pub(super) async fn open(options: SqliteOptions) -> Result<SqliteStore> {
+    let capabilities = Capabilities::none().with(Capability::ScanExactlyOnce).with(Capability::ChangeFeed);
     let capabilities = match options.path {
-        Some(_) => Capabilities::all(),
-        None => Capabilities::all().without(Capability::Durable, "the mappings live in the memory of one process"),
+        Some(_) => capabilities.with(Capability::Durable),
+        None => capabilities.without(Capability::Durable, "the mappings live in the memory of one process"),
     };
     let (writer, reader) = pools(&options).map_err(named)?;
     let prepared = crate::run::run(2 * options.call_deadline, {

@@ -1,7 +1,7 @@
 //! P4: both directions.
 
 use acs_identity_core::{
-    Expect, Imported, Link, Mapping, MappingStore, MappingStoreExt, PageRequest, Revision, Timestamp,
+    Expect, Imported, Link, Mapping, MappingStore, MappingStoreExt, Namespace, PageRequest, Revision, Timestamp,
 };
 
 use crate::support::{
@@ -154,27 +154,41 @@ async fn after_concurrent_writes(fixture: &dyn Fixture) {
 /// P4: forward and reverse agree, also after a crash between two internal steps: a reverse entry that outlived its
 /// forward record is never shown; a repair never removes what a writer is about to use.
 pub async fn p04_a_half_done_write_is_never_shown(fixture: &dyn Fixture) -> Verdict {
-    const MOVED: &str = "8:acs:p04_moved";
-    const FRESH: &str = "8:acs:p04_fresh";
     let faults = faults(fixture)?;
     let namespace = namespace("p04");
-    let store = fixture.open(namespace.clone()).await;
-    store.link(create(MOVED, "ann")).await.expect("link");
-    faults.stop_between_steps(&namespace, &replace(MOVED, "bea")).await?;
-    faults.stop_between_steps(&namespace, &create(FRESH, "cleo")).await?;
-    let second = fixture.open(namespace).await;
+    for steps in 1.. {
+        let (moved, fresh) = (format!("8:acs:p04_moved_{steps}"), format!("8:acs:p04_fresh_{steps}"));
+        let store = fixture.open(namespace.clone()).await;
+        store.link(create(&moved, "ann")).await.expect("link");
+        let stopped = async {
+            faults.stop_after(steps, &namespace, &replace(&moved, "bea")).await?;
+            faults.stop_after(steps, &namespace, &create(&fresh, "cleo")).await
+        };
+        match stopped.await {
+            Ok(()) => half_done(fixture, &namespace, &moved, &fresh).await,
+            Err(reason) if steps == 1 => return Err(reason),
+            Err(_) => break,
+        }
+    }
+    Ok(())
+}
+
+/// After a re-link of one ID and a first link of another have been done in part.
+async fn half_done(fixture: &dyn Fixture, namespace: &Namespace, moved: &str, fresh: &str) {
+    let (store, second) = (fixture.open(namespace.clone()).await, fixture.open(namespace.clone()).await);
     for client in [&store, &second] {
-        assert!(customer_of(client, MOVED).await.is_some(), "a half-done re-link has removed the mapping");
-        if let Some(wrong) = disagreement(client, &[MOVED, FRESH], &CUSTOMERS).await {
+        assert!(customer_of(client, moved).await.is_some(), "a half-done re-link has removed the mapping");
+        if let Some(wrong) = disagreement(client, &[moved, fresh], &CUSTOMERS).await {
             panic!("after half-done writes: {wrong}");
         }
     }
     // Readers may repair what they find, while writers make it whole.
     let both = at_once(16, |n| {
         let client = if n % 2 == 0 { store.clone() } else { second.clone() };
+        let fresh = fresh.to_owned();
         async move {
             if n % 4 < 2 {
-                client.link(create(FRESH, "cleo")).await.expect("a link over a half-done one");
+                client.link(create(&fresh, "cleo")).await.expect("a link over a half-done one");
             } else {
                 ids_of(&client, "cleo").await;
                 client.purge_expired(100).await.expect("purge_expired");
@@ -182,9 +196,8 @@ pub async fn p04_a_half_done_write_is_never_shown(fixture: &dyn Fixture) -> Verd
         }
     });
     both.await;
-    store.link(replace(MOVED, "bea")).await.expect("a re-link over a half-done one");
+    store.link(replace(moved, "bea")).await.expect("a re-link over a half-done one");
     let clients = [&*store, &*second];
-    story(clients, "a link over a half-done one", FRESH, Some("cleo")).await;
-    story(clients, "a re-link over a half-done one", MOVED, Some("bea")).await;
-    Ok(())
+    story(clients, "a link over a half-done one", fresh, Some("cleo")).await;
+    story(clients, "a re-link over a half-done one", moved, Some("bea")).await;
 }

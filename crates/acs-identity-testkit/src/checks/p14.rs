@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use acs_identity_core::{Expect, Mapping, MappingStore, PageRequest, Revision, Timestamp};
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 
 use crate::support::{
-    acs, at_once, create, customer, customer_of, disagreement, eventually, every_call, joined, namespace, replace,
-    within,
+    acs, at_once, create, customer, customer_of, disagreement, eventually, every_call, faults, joined, namespace,
+    replace, within,
 };
 use crate::{Fixture, Verdict};
 
@@ -58,6 +58,27 @@ pub async fn p14_a_dropped_call_leaks_and_corrupts_nothing(fixture: &dyn Fixture
         .await;
     }
     still_works(fixture, store).await;
+    Ok(())
+}
+
+/// P14: every call has a deadline, also on a backend that takes calls and answers none.
+pub async fn p14_a_call_without_an_answer_ends_at_its_deadline(fixture: &dyn Fixture) -> Verdict {
+    let faults = faults(fixture)?;
+    let store = fixture.open(namespace("p14")).await;
+    store.link(create("8:acs:p14_known", "ann")).await.expect("link");
+    faults.hang().await?;
+    let link = create("8:acs:p14_stranger", "bea");
+    // What the calls answer is P1's to check; here they have to end.
+    let calls = every_call(&store, &link).into_iter().map(async |(name, call)| {
+        let _ = within(fixture, &format!("{name} without an answer"), call).await;
+    });
+    join_all(calls).await;
+    faults.restore().await;
+    eventually(fixture, async || {
+        let answer = store.resolve(&acs("8:acs:p14_known")).await;
+        answer.err().map(|error| format!("the backend answers again, and resolve says: {error}"))
+    })
+    .await;
     Ok(())
 }
 

@@ -3,20 +3,32 @@
 /// A call of a resolver or a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "each is named after its method")]
 pub enum Call {
+    /// [`resolve`](acs_identity_core::Resolver::resolve).
     Resolve,
+    /// [`resolve_many`](acs_identity_core::Resolver::resolve_many).
     ResolveMany,
+    /// [`resolve_now`](acs_identity_core::Resolver::resolve_now).
     ResolveNow,
+    /// [`link`](acs_identity_core::MappingStore::link).
     Link,
+    /// [`link_many`](acs_identity_core::MappingStore::link_many).
     LinkMany,
+    /// [`import`](acs_identity_core::MappingStore::import).
     Import,
+    /// [`unlink`](acs_identity_core::MappingStore::unlink).
     Unlink,
+    /// [`unlink_customer`](acs_identity_core::MappingStore::unlink_customer).
     UnlinkCustomer,
+    /// [`mappings_of`](acs_identity_core::MappingStore::mappings_of).
     MappingsOf,
+    /// [`scan`](acs_identity_core::MappingStore::scan).
     Scan,
+    /// [`purge_expired`](acs_identity_core::MappingStore::purge_expired).
     PurgeExpired,
+    /// [`ping`](acs_identity_core::MappingStore::ping).
     Ping,
+    /// [`close`](acs_identity_core::MappingStore::close).
     Close,
 }
 

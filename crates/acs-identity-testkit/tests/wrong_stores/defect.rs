@@ -55,11 +55,13 @@ pub(crate) enum Defect {
     FeedNeverLost,
     /// A call that is dropped keeps its connection.
     LeaksConnections,
+    /// A call without an answer has no deadline.
+    WaitsForEver,
 }
 
 impl Defect {
     /// Each defect, and the one promise that it breaks.
-    pub(crate) const ALL: [(&str, Self); 26] = [
+    pub(crate) const ALL: [(&str, Self); 27] = [
         ("P1", Self::AbsentWhenClosed),
         ("P1", Self::AbsentWhenCutOff),
         ("P2", Self::FewIdsPerCustomer),
@@ -86,5 +88,6 @@ impl Defect {
         ("P13", Self::FeedWithoutCustomers),
         ("P13", Self::FeedNeverLost),
         ("P14", Self::LeaksConnections),
+        ("P14", Self::WaitsForEver),
     ];
 }

@@ -9,7 +9,7 @@ use acs_identity_core::{
     AcsId, Change, ChangeFeed, CustomerId, Link, LostReason, Mapping, MappingStore, MemoryStore, Namespace, Revision,
     Timestamp,
 };
-use acs_identity_testkit::{Faults, Fixture, ManualClock, Verdict};
+use acs_identity_testkit::{Faults, Fixture, ManualClock, NotApplicable, Verdict};
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
@@ -30,6 +30,7 @@ pub(crate) struct Model {
 pub(crate) struct Backend {
     pub(crate) defect: Option<Defect>,
     pub(crate) cut: AtomicBool,
+    pub(crate) hung: AtomicBool,
     pub(crate) in_use: AtomicU32,
     cuts: broadcast::Sender<Change>,
     /// What a wrong store keeps beside the right one.
@@ -61,6 +62,7 @@ impl Model {
         let backend = Backend {
             defect,
             cut: AtomicBool::new(false),
+            hung: AtomicBool::new(false),
             in_use: AtomicU32::new(0),
             cuts: broadcast::Sender::new(16),
             notes: Mutex::default(),
@@ -117,9 +119,16 @@ impl Faults for Model {
         Ok(())
     }
 
+    async fn hang(&self) -> Verdict {
+        self.backend.hung.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
     async fn restore(&self) {
-        self.backend.cut.store(false, Ordering::SeqCst);
-        let _ = self.backend.cuts.send(Change::Live);
+        self.backend.hung.store(false, Ordering::SeqCst);
+        if self.backend.cut.swap(false, Ordering::SeqCst) {
+            let _ = self.backend.cuts.send(Change::Live);
+        }
     }
 
     async fn restart(&self) -> Verdict {
@@ -130,7 +139,10 @@ impl Faults for Model {
         Ok(())
     }
 
-    async fn stop_between_steps(&self, _: &Namespace, link: &Link) -> Verdict {
+    async fn stop_after(&self, steps: u32, _: &Namespace, link: &Link) -> Verdict {
+        if steps > 1 {
+            return Err(NotApplicable("a write has two steps, and the second ends it"));
+        }
         // The reverse entry comes first, and nothing comes second.
         let ghost = Mapping::new(link.acs_id.clone(), link.customer_id.clone(), Revision::new(1), Timestamp::MAX);
         self.backend.notes().ghosts.push(ghost);

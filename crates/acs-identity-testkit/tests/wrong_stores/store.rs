@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use acs_identity_core::{
-    AcsId, Answers, Capabilities, CustomerId, Error, ErrorKind, Expect, Imported, Link, Linked, Mapping, MappingStore,
-    MappingStoreExt, MemoryStore, Page, PageRequest, Resolution, Resolver, Result, Revision, When,
+    AcsId, Answers, Capabilities, Capability, CustomerId, Error, ErrorKind, Expect, Imported, Link, Linked, Mapping,
+    MappingStore, MappingStoreExt, MemoryStore, Page, PageRequest, Resolution, Resolver, Result, Revision, When,
 };
 use async_trait::async_trait;
 use tokio::task::yield_now;
@@ -42,6 +43,13 @@ impl WrongStore {
     async fn connect(&self) -> Result<Connection> {
         if self.backend.cut.load(Ordering::SeqCst) {
             return Err(Error::new(ErrorKind::Unavailable, "the backend is cut off"));
+        }
+        if self.backend.hung.load(Ordering::SeqCst) {
+            if self.has(Defect::WaitsForEver) {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            return Err(Error::new(ErrorKind::Timeout, "no answer"));
         }
         self.backend.in_use.fetch_add(1, Ordering::SeqCst);
         let connection = (!self.has(Defect::LeaksConnections)).then(|| Connection(self.backend.clone()));
@@ -183,7 +191,7 @@ impl Resolver for WrongStore {
 #[deny(clippy::missing_trait_methods)]
 impl MappingStore for WrongStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::all()
+        Capabilities::none().with(Capability::Durable).with(Capability::ScanExactlyOnce).with(Capability::ChangeFeed)
     }
 
     async fn link(&self, link: Link) -> Result<Linked> {

@@ -1,0 +1,94 @@
+//! Resolvers put together.
+
+use async_trait::async_trait;
+
+use crate::{AcsId, Answers, Resolution, Resolver, Result};
+
+/// What every resolver can do besides answering.
+pub trait ResolverExt: Resolver + Sized {
+    /// Asks this resolver first and `next` about what is absent here. A failure here is the answer: `next` is asked
+    /// only about what this one says is absent.
+    fn or<R: Resolver>(self, next: R) -> Or<Self, R> {
+        Or { first: self, next }
+    }
+}
+
+impl<R: Resolver> ResolverExt for R {}
+
+/// One resolver in front of another; made by [`ResolverExt::or`].
+#[derive(Debug, Clone)]
+pub struct Or<A, B> {
+    first: A,
+    next: B,
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<A: Resolver, B: Resolver> Resolver for Or<A, B> {
+    async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>> {
+        match self.first.resolve(id).await? {
+            Some(found) => Ok(Some(found)),
+            None => self.next.resolve(id).await,
+        }
+    }
+
+    async fn resolve_many(&self, ids: &[AcsId]) -> Answers {
+        let first = self.first.resolve_many(ids).await;
+        let absent: Vec<AcsId> =
+            ids.iter().zip(&first).filter(|(_, answer)| matches!(answer, Ok(None))).map(|(id, _)| id.clone()).collect();
+        if absent.is_empty() {
+            return first;
+        }
+        let next = self.next.resolve_many(&absent).await;
+        let settled = ids.iter().zip(first).filter(|(_, answer)| !matches!(answer, Ok(None)));
+        Answers::each_by_id(
+            ids,
+            settled.chain(absent.iter().zip(next)).map(|(id, answer)| (id.as_str(), answer)),
+            &Ok(None),
+        )
+    }
+
+    fn resolve_now(&self, id: &AcsId) -> Option<Option<Resolution>> {
+        match self.first.resolve_now(id)? {
+            Some(found) => Some(Some(found)),
+            None => self.next.resolve_now(id),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::{CustomerId, Error, ErrorKind};
+
+    fn ids(texts: &[&str]) -> Vec<AcsId> {
+        texts.iter().map(|text| AcsId::new(*text).unwrap()).collect()
+    }
+
+    /// Knows the IDs with a prefix, fails for "down", and notes what it was asked.
+    #[derive(Debug)]
+    struct Known(&'static str, Mutex<Vec<String>>);
+
+    #[async_trait]
+    impl Resolver for Known {
+        async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>> {
+            self.1.lock().unwrap().push(id.as_str().to_owned());
+            if id.as_str() == "down" {
+                return Err(Error::new(ErrorKind::Unavailable, "down"));
+            }
+            Ok(id.as_str().starts_with(self.0).then(|| CustomerId::new(id.as_str()).unwrap().into()))
+        }
+    }
+
+    #[tokio::test]
+    async fn the_next_resolver_is_asked_only_about_the_absent() {
+        let both = Known("a", Mutex::default()).or(Known("b", Mutex::default()));
+        let answers = both.resolve_many(&ids(&["b1", "a1", "c", "down"])).await;
+        assert!(matches!(&answers[0], Ok(Some(_))) && matches!(&answers[1], Ok(Some(_))));
+        assert!(matches!(&answers[2], Ok(None)) && answers[3].is_err());
+        assert_eq!(*both.next.1.lock().unwrap(), ["b1", "c"]);
+        assert!(both.resolve(&ids(&["down"])[0]).await.is_err());
+    }
+}
