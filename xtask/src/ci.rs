@@ -25,6 +25,7 @@ pub(crate) fn run() -> Result {
             step(&format!("lint {}", args[1..].join(" ")), || run_command(clippy(&args)))?;
         }
     }
+    step("compiled with the minimum Rust version", || minimum_rust(&metadata))?;
     step("documentation", || {
         let mut doc = cargo(["doc", "--workspace", "--no-deps", "--all-features"]);
         doc.env("RUSTDOCFLAGS", "-D warnings");
@@ -34,6 +35,21 @@ pub(crate) fn run() -> Result {
 
     println!("ci: all green in {:.0} s", started.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// Compiles everything with the Rust version that the workspace declares, where rustup has it.
+fn minimum_rust(metadata: &Metadata) -> Result {
+    let Some(declared) = metadata.members().find_map(|package| package.rust_version.as_deref()) else {
+        return Err("no member declares a rust-version".into());
+    };
+    let asked = Command::new("rustup").args(["run", declared, "rustc", "--version"]).output();
+    if !asked.is_ok_and(|answer| answer.status.success()) {
+        println!("ci: Rust {declared} is not installed, so only what the dependencies declare was compared");
+        return Ok(());
+    }
+    let mut check = Command::new("rustup");
+    check.args(["run", declared, "cargo", "check", "--workspace", "--all-features"]);
+    run_command(check)
 }
 
 /// Runs one step between a heading and a line with its time.

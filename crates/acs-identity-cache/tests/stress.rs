@@ -82,7 +82,7 @@ async fn no_read_is_older_than_a_write_that_had_returned_when_it_began() {
     // Until each sort of event has been met often enough, however long that takes this machine; at most a minute.
     let met_enough = || {
         let stats = cached.stats();
-        stats.hits > 10_000 && stats.joined > 100 && stats.refused_as_stale > 10
+        stats.hits > 100_000 && stats.joined > 1000 && stats.refused_as_stale > 100
     };
     let started = Instant::now();
     while !met_enough() && started.elapsed() < Duration::from_secs(60) {
