@@ -87,16 +87,16 @@ impl<R> ReadThroughBuilder<R> {
         self
     }
 
-    /// How long a load may take before those who wait get a `Timeout`. Ten seconds by default; should be more than the
-    /// backend's own deadline.
+    /// How long a load, or another question that is passed on, may take before those who wait get a `Timeout`. Ten seconds
+    /// by default; should be more than the backend's own deadline.
     pub fn load_deadline(mut self, deadline: Duration) -> Self {
         self.load_deadline = deadline;
         self
     }
 
-    /// How long a write may take before it is `OutcomeUnknown`, and for how long after its start what it touched is not
-    /// stored if its outcome is unknown. Ten seconds by default; should be more than the backend's own deadline. A batch
-    /// has this time once for each 500 items that it begins.
+    /// How long a write may take before it is `OutcomeUnknown`. What it touched is then not stored for as long again, in
+    /// case the backend applies it late. Ten seconds by default; should be more than the backend's own deadline. A batch has
+    /// this time once for each 500 items that it begins.
     pub fn write_deadline(mut self, deadline: Duration) -> Self {
         self.write_deadline = deadline;
         self

@@ -5,6 +5,8 @@ use std::time::Duration;
 use acs_identity_core::{Error, ErrorKind, Result};
 use tokio::sync::watch;
 
+use crate::guarded::guarded;
+
 /// A load of one key. Whoever waits may go away at any point; the load goes on in its own task.
 #[derive(Debug)]
 pub(crate) struct Flight<V> {
@@ -27,11 +29,13 @@ impl<V: Clone> Flight<V> {
         self.answer.send_replace(Some(answer));
     }
 
-    pub(crate) async fn wait(&self) -> Result<V> {
+    /// Waits for the answer, at most so long: the load has a deadline of its own, but also a runtime of its own, which
+    /// may stand still.
+    pub(crate) async fn wait(&self, deadline: Duration) -> Result<V> {
         let mut receiver = self.answer.subscribe();
         let lost = || Error::new(ErrorKind::Internal, "the load was lost");
         // The sender lives as long as `self`, so the channel cannot close while somebody waits.
-        let answer = receiver.wait_for(Option::is_some).await.map_err(|_| lost())?;
-        answer.as_ref().map_or_else(|| Err(lost()), Clone::clone)
+        let answer = guarded(deadline, ErrorKind::Timeout, receiver.wait_for(Option::is_some)).await?;
+        answer.map_err(|_| lost())?.as_ref().map_or_else(|| Err(lost()), Clone::clone)
     }
 }

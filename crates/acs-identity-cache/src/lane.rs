@@ -121,28 +121,29 @@ impl<K: Key, V: Cached> Lane<K, V> {
         &self.counters
     }
 
-    /// The stored answer, if there is a fresh one. Takes no lock of this lane.
-    pub(crate) fn get(&self, key: &K) -> Option<V> {
+    /// The stored answer, if there is a fresh one that is usable. Takes no lock of this lane.
+    pub(crate) fn get(&self, key: &K, usable: impl Fn(&V) -> bool) -> Option<V> {
         let (entry, event) = match self.known.get(key) {
             Some(entry) => (entry, Event::Hit),
             None => (self.absent.get(key)?, Event::NegativeHit),
         };
         let now = self.clock.monotonic();
-        if now >= entry.fresh_until || entry.epoch != self.epoch.load(Ordering::Acquire) {
+        let fresh = now < entry.fresh_until && entry.epoch == self.epoch.load(Ordering::Acquire);
+        if !fresh || !usable(&entry.value) {
             return None;
         }
         self.counters.count(event);
         Some(entry.value.aged(now.saturating_sub(entry.loaded)))
     }
 
-    /// Finds the stored answer, joins the load of a key, or starts one.
-    pub(crate) fn enter(self: &Arc<Self>, key: &K) -> Entered<K, V> {
-        if let Some(value) = self.get(key) {
+    /// Finds the stored answer if it is usable, joins the load of a key, or starts one.
+    pub(crate) fn enter(self: &Arc<Self>, key: &K, usable: impl Fn(&V) -> bool) -> Entered<K, V> {
+        if let Some(value) = self.get(key, &usable) {
             return Entered::Hit(value);
         }
         let mut stripe = self.stripe(key);
         // Again under the lock, since a load may have landed in between.
-        if let Some(value) = self.get(key) {
+        if let Some(value) = self.get(key, &usable) {
             return Entered::Hit(value);
         }
         self.counters.count(Event::Miss);
@@ -329,7 +330,7 @@ impl<K: Key, V: Cached> Drop for Load<K, V> {
         if !self.landed {
             self.finish(Err(Error::new(
                 ErrorKind::Unavailable,
-                "the load was abandoned: its runtime is shutting down",
+                "the load was abandoned: its runtime has shut down, or has no timer",
             )));
         }
     }

@@ -39,7 +39,7 @@ pub(crate) struct Shared<R> {
     pub(crate) ids: Arc<Lane<AcsId, Option<Resolution>>>,
     pub(crate) customers: Arc<Lane<CustomerId, Listing>>,
     pub(crate) tasks: TaskTracker,
-    load_deadline: Duration,
+    pub(crate) load_deadline: Duration,
     pub(crate) write_deadline: Duration,
     pub(crate) clock: Arc<dyn acs_identity_core::Clock>,
 }
@@ -128,7 +128,7 @@ impl<R: 'static> ReadThrough<R> {
 #[deny(clippy::missing_trait_methods)]
 impl<R: Resolver + 'static> Resolver for ReadThrough<R> {
     async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>> {
-        let flight = match self.0.ids.enter(id) {
+        let flight = match self.0.ids.enter(id, |_| true) {
             Entered::Hit(answer) => return Ok(answer),
             Entered::Joined(flight) => flight,
             Entered::Leader(load) => {
@@ -137,7 +137,7 @@ impl<R: Resolver + 'static> Resolver for ReadThrough<R> {
                 flight
             }
         };
-        flight.wait().await
+        flight.wait(self.0.load_deadline).await
     }
 
     async fn resolve_many(&self, ids: &[AcsId]) -> Answers {
@@ -146,7 +146,7 @@ impl<R: Resolver + 'static> Resolver for ReadThrough<R> {
         let mut loads = Vec::new();
         let mut seen = std::collections::HashSet::with_capacity(ids.len());
         for id in ids.iter().filter(|id| seen.insert(id.as_str())) {
-            match self.0.ids.enter(id) {
+            match self.0.ids.enter(id, |_| true) {
                 Entered::Hit(answer) => known.push((id.as_str(), Ok(answer))),
                 Entered::Joined(flight) => flights.push((id, flight)),
                 Entered::Leader(load) => {
@@ -159,14 +159,14 @@ impl<R: Resolver + 'static> Resolver for ReadThrough<R> {
             self.start_many(loads);
         }
         for (id, flight) in flights {
-            known.push((id.as_str(), flight.wait().await));
+            known.push((id.as_str(), flight.wait(self.0.load_deadline).await));
         }
         let forgotten = Error::new(ErrorKind::Internal, "the ID was not asked");
         Answers::each_by_id(ids, known, &Err(forgotten))
     }
 
     fn resolve_now(&self, id: &AcsId) -> Option<Option<Resolution>> {
-        self.0.ids.get(id)
+        self.0.ids.get(id, |_| true)
     }
 }
 

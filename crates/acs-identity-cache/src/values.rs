@@ -55,10 +55,15 @@ impl Listing {
         Self { limit: request.limit(), page: Arc::new(page), age: Duration::ZERO }
     }
 
-    /// The page, if it answers this request: it was loaded for the same, or is complete and small enough.
-    pub(crate) fn page_for(&self, request: &PageRequest) -> Option<Page<Mapping>> {
+    /// Whether this is the answer to a request: it was loaded for the same, or is complete and small enough.
+    pub(crate) fn answers(&self, request: &PageRequest) -> bool {
         let complete = self.page.next.is_none() && self.page.items.len() <= request.limit() as usize;
-        (complete || self.limit == request.limit()).then(|| {
+        complete || self.limit == request.limit()
+    }
+
+    /// The page, if it answers this request.
+    pub(crate) fn page_for(&self, request: &PageRequest) -> Option<Page<Mapping>> {
+        self.answers(request).then(|| {
             let mut page = self.page.as_ref().clone();
             page.read_at = page.read_at.saturating_add(self.age);
             page

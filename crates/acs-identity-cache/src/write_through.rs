@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use acs_identity_core::{
     AcsId, Capabilities, Change, ChangeFeed, CustomerId, Error, ErrorKind, Expect, Imported, Link, Linked, Mapping,
-    MappingStore, Page, PageRequest, Result, When,
+    MappingStore, Page, PageRequest, Result,
 };
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -80,7 +80,7 @@ impl Effect {
 
     fn of_link(outcome: &Result<Linked>) -> Self {
         match outcome {
-            Ok(linked) => Self::Known(linked.previous.iter().map(|mapping| mapping.customer_id.clone()).collect()),
+            Ok(linked) => Self::Known(linked.displaced.iter().cloned().collect()),
             Err(error) => Self::of_failure(error),
         }
     }
@@ -99,8 +99,10 @@ impl Effect {
 struct Bars<S> {
     shared: Arc<Shared<S>>,
     touched: Touched,
-    /// How long the write may take, and when that time is over.
+    /// How long the write may take.
     patience: Duration,
+    /// Until when nothing is kept if nobody can say how the write ended: as long again, since a backend that has missed
+    /// its deadline may still be about to apply the write.
     deadline: Duration,
     lifted: bool,
 }
@@ -112,7 +114,7 @@ impl<S> Bars<S> {
     fn new(shared: Arc<Shared<S>>, touched: Touched) -> Self {
         let parts = touched.ids.len().div_ceil(ITEMS_PER_DEADLINE).max(1);
         let patience = shared.write_deadline.saturating_mul(u32::try_from(parts).unwrap_or(u32::MAX));
-        let deadline = shared.clock.monotonic().saturating_add(patience);
+        let deadline = shared.clock.monotonic().saturating_add(patience.saturating_mul(2));
         touched.ids.iter().for_each(|id| shared.ids.bar(id));
         touched.customers.iter().for_each(|customer| shared.customers.bar(customer));
         let bars = Self { shared, touched, patience, deadline, lifted: false };
@@ -227,8 +229,8 @@ impl<S: MappingStore + 'static> MappingStore for ReadThrough<S> {
         let touched = Touched {
             ids: vec![link.acs_id.clone()],
             customers: vec![link.customer_id.clone()],
-            // A create-only link never takes an ACS ID from another customer.
-            other_customers: link.when != When::CreateOnly,
+            // Also of a create-only link, which may take the place of a mapping that has expired.
+            other_customers: true,
             ..Touched::default()
         };
         self.write(touched, |shared| async move { shared.resolver.link(link).await }, Effect::of_link).await.flatten()
@@ -238,7 +240,7 @@ impl<S: MappingStore + 'static> MappingStore for ReadThrough<S> {
         let touched = Touched {
             ids: links.iter().map(|link| link.acs_id.clone()).collect(),
             customers: links.iter().map(|link| link.customer_id.clone()).collect(),
-            other_customers: links.iter().any(|link| link.when != When::CreateOnly),
+            other_customers: true,
             ..Touched::default()
         };
         let write = |shared: Arc<Shared<S>>, links: Vec<Link>| async move { shared.resolver.link_many(&links).await };
@@ -284,29 +286,28 @@ impl<S: MappingStore + 'static> MappingStore for ReadThrough<S> {
         self.write(touched, write, effect).await.flatten()
     }
 
-    /// The first page is cached; the pages after it are asked of the store each time.
+    /// One first page is kept for a customer, that of the last size asked for; it also answers for other sizes if it is
+    /// complete and fits. The pages after it are asked of the store each time.
     async fn mappings_of(&self, customer: &CustomerId, page: PageRequest) -> Result<Page<Mapping>> {
-        if page.cursor().is_none() {
-            let listing = self.first_page(customer, &page).await?;
-            // Somebody else may have asked for another size just now.
-            if let Some(found) = listing.page_for(&page) {
-                return Ok(found);
-            }
+        if page.cursor().is_none()
+            && let Some(found) = self.first_page(customer, &page).await?.page_for(&page)
+        {
+            return Ok(found);
         }
-        self.0.resolver.mappings_of(customer, page).await
+        self.pass_on(ErrorKind::Timeout, self.0.resolver.mappings_of(customer, page)).await
     }
 
     async fn scan(&self, page: PageRequest) -> Result<Page<Mapping>> {
-        self.0.resolver.scan(page).await
+        self.pass_on(ErrorKind::Timeout, self.0.resolver.scan(page)).await
     }
 
     /// Nothing has to be forgotten: what has expired is not given out by the cache either.
     async fn purge_expired(&self, limit: u32) -> Result<u64> {
-        self.0.resolver.purge_expired(limit).await
+        self.pass_on(ErrorKind::OutcomeUnknown, self.0.resolver.purge_expired(limit)).await
     }
 
     async fn ping(&self) -> Result<()> {
-        self.0.resolver.ping().await
+        self.pass_on(ErrorKind::Timeout, self.0.resolver.ping()).await
     }
 
     async fn close(&self) {
@@ -314,14 +315,22 @@ impl<S: MappingStore + 'static> MappingStore for ReadThrough<S> {
         // From here on the store only fails, so nothing is stored any more.
         self.purge_all();
         self.0.tasks.close();
-        self.0.tasks.wait().await;
+        // A task whose runtime stands still can't be waited for.
+        let patience = self.0.load_deadline.max(self.0.write_deadline);
+        let _ = tokio::time::timeout(patience, self.0.tasks.wait()).await;
     }
 }
 
 impl<S: MappingStore + 'static> ReadThrough<S> {
+    /// A call that the cache has no part in, but for its deadline.
+    async fn pass_on<T>(&self, late: ErrorKind, call: impl Future<Output = Result<T>>) -> Result<T> {
+        guarded(self.0.load_deadline, late, call).await.flatten()
+    }
+
     async fn first_page(&self, customer: &CustomerId, page: &PageRequest) -> Result<Listing> {
-        let flight = match self.0.customers.enter(customer) {
+        let flight = match self.0.customers.enter(customer, |listing| listing.answers(page)) {
             Entered::Hit(listing) => return Ok(listing),
+            // Perhaps of another size; then its answer is of no use.
             Entered::Joined(flight) => flight,
             Entered::Leader(load) => {
                 let flight = load.flight();
@@ -333,7 +342,7 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
                 flight
             }
         };
-        flight.wait().await
+        flight.wait(self.0.load_deadline).await
     }
 }
 

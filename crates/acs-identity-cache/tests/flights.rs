@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use acs_identity_cache::ReadThrough;
 use acs_identity_core::{
-    AcsId, Answers, CustomerId, Error, ErrorKind, MemoryStore, Resolution, Resolver, Result, resolver_fn,
+    AcsId, Answers, CustomerId, Error, ErrorKind, MappingStore, MemoryStore, Resolution, Resolver, Result, resolver_fn,
 };
 use acs_identity_testkit::{Call, Counting, Faulty, Gated, Point};
 use async_trait::async_trait;
@@ -239,4 +239,35 @@ fn a_runtime_that_shuts_down_fails_the_load_and_the_next_one_tries_again() {
     hold.release();
     let second = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     assert_eq!(second.block_on(who(&cached, "8:acs:r_1")), None);
+}
+
+#[test]
+fn who_waits_for_a_load_on_a_runtime_that_stands_still_is_answered_in_time() {
+    let store = Arc::new(Gated::new(MemoryStore::new()));
+    let cached = ReadThrough::builder(store.clone()).load_deadline(Duration::from_millis(50)).build();
+    let hold = store.hold(Call::Resolve, Point::Before);
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (still, driven) = (runtime(), runtime());
+    still.spawn({
+        let cached = cached.clone();
+        async move { who(&cached, "8:acs:r_1").await }
+    });
+    // Driven until the load is under way, and then no more.
+    still.block_on(hold.reached());
+    let error = driven.block_on(cached.resolve(&id("8:acs:r_1"))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    drop((still, hold));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_passed_on_to_the_store_has_a_deadline_too() {
+    let store = Arc::new(Gated::new(MemoryStore::new()));
+    let cached = ReadThrough::builder(store.clone()).load_deadline(Duration::from_secs(2)).build();
+    let holds = [Call::Scan, Call::Ping, Call::PurgeExpired].map(|call| store.hold(call, Point::Before));
+    let page = acs_identity_core::PageRequest::default;
+    assert_eq!(cached.scan(page()).await.unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(cached.ping().await.unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(cached.purge_expired(1).await.unwrap_err().kind(), ErrorKind::OutcomeUnknown);
+    drop(holds);
+    assert!(cached.scan(page()).await.is_ok());
 }

@@ -188,9 +188,16 @@ async fn pages_that_a_cached_one_cannot_answer_come_from_the_store() {
     assert_eq!(page(2, None).await.items, first.items);
     assert_eq!(store.calls(Call::MappingsOf), 1);
     assert_eq!(page(2, first.next).await.items.len(), 1);
-    assert_eq!(page(3, None).await.items.len(), 3);
-    assert_eq!(page(1, None).await.items.len(), 1);
+    assert_eq!(store.calls(Call::MappingsOf), 2);
+    // A page of another size takes the place of the first, and being complete it also answers for larger ones.
+    for limit in [3, 3, 1000] {
+        assert_eq!(page(limit, None).await.items.len(), 3);
+    }
+    assert_eq!(store.calls(Call::MappingsOf), 3);
+    assert_eq!(page(2, None).await.items.len(), 2);
     assert_eq!(store.calls(Call::MappingsOf), 4);
+    let stats = cached.customer_stats();
+    assert_eq!((stats.hits, stats.misses, stats.loaded), (3, 3, 3), "a page that is of no use is no hit");
 }
 
 #[tokio::test]

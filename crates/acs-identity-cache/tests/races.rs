@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acs_identity_cache::ReadThrough;
-use acs_identity_core::{ErrorKind, Expect, Link, Mapping, MappingStore, MemoryStore, Resolver, Revision, Timestamp};
+use acs_identity_core::{
+    Clock, ErrorKind, Expect, Link, Mapping, MappingStore, MemoryStore, Resolver, Revision, Timestamp,
+};
 use acs_identity_testkit::{Call, Counting, Faulty, Gated, Point};
 use common::{customer, id, ids_of, link, on_manual_clock, who};
 
@@ -149,7 +151,7 @@ async fn what_a_write_touches_is_not_kept_while_it_is_under_way_even_if_its_call
 }
 
 #[tokio::test]
-async fn after_an_unknown_outcome_nothing_is_kept_until_the_writes_deadline() {
+async fn after_an_unknown_outcome_nothing_is_kept_until_well_after_the_writes_deadline() {
     let (cached, store, clock) = on_manual_clock(Faulty::new);
     link(&cached, "8:acs:r_1", "alice").await;
     assert_eq!(ids_of(&cached, "alice").await, ["8:acs:r_1"]);
@@ -165,7 +167,7 @@ async fn after_an_unknown_outcome_nothing_is_kept_until_the_writes_deadline() {
     }
     assert_eq!((cached.stats().hits, cached.customer_stats().hits), (0, 0));
 
-    clock.advance(Duration::from_secs(29));
+    clock.advance(Duration::from_secs(59));
     who(&cached, "8:acs:r_1").await;
     who(&cached, "8:acs:r_1").await;
     assert_eq!(cached.stats().hits, 0);
@@ -190,7 +192,7 @@ async fn after_an_unknown_outcome_of_an_erasure_none_of_the_customers_ids_is_ser
     assert_eq!(cached.stats().hits, 0);
     assert_eq!(who(&cached, "8:acs:r_2").await.as_deref(), Some("bob"));
     assert_eq!(cached.stats().hits, 1, "other customers' answers stay");
-    clock.advance(Duration::from_secs(30));
+    clock.advance(Duration::from_secs(60));
     who(&cached, "8:acs:r_1").await;
     who(&cached, "8:acs:r_1").await;
     assert_eq!(cached.stats().negative_hits, 1);
@@ -287,4 +289,35 @@ async fn while_a_customer_is_erased_a_caller_who_left_is_served_nothing_from_bef
     // The store has erased already, though nobody has been told.
     assert_eq!(who(&cached, "8:acs:r_1").await, None);
     hold.release();
+}
+
+#[tokio::test]
+async fn a_write_that_is_applied_after_its_deadline_is_not_hidden_by_an_older_answer() {
+    let store = Arc::new(Gated::new(MemoryStore::new()));
+    let clock = acs_identity_testkit::ManualClock::new();
+    let deadline = Duration::from_millis(20);
+    let cached = ReadThrough::builder(store.clone()).write_deadline(deadline).clock(Arc::new(clock.clone())).build();
+    link(&cached, "8:acs:r_1", "old").await;
+    let hold = store.hold(Call::Link, Point::Before);
+    let late = cached.link(Link::replace(id("8:acs:r_1"), customer("new"))).await.unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::OutcomeUnknown);
+    clock.advance(deadline);
+    assert_eq!(who(&cached, "8:acs:r_1").await.as_deref(), Some("old"));
+    // The backend had it all the time.
+    link(store.as_ref(), "8:acs:r_1", "new").await;
+    assert_eq!(who(&cached, "8:acs:r_1").await.as_deref(), Some("new"));
+    hold.release();
+}
+
+#[tokio::test]
+async fn who_loses_an_expired_id_is_forgotten_too() {
+    let (cached, _, clock) = on_manual_clock(|memory| memory);
+    let expiring = Link::create(id("8:acs:r_1"), customer("alice")).expiring_in(Duration::from_secs(60));
+    cached.link(expiring).await.unwrap();
+    assert_eq!(ids_of(&cached, "alice").await, ["8:acs:r_1"]);
+    // An operator sets the clock: by the store's time the mapping is over, by the cache's lifetime it is not.
+    clock.set(clock.now().saturating_add(Duration::from_secs(120)));
+    cached.link(Link::create(id("8:acs:r_1"), customer("bob"))).await.unwrap();
+    assert!(ids_of(&cached, "alice").await.is_empty());
+    assert_eq!(ids_of(&cached, "bob").await, ["8:acs:r_1"]);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{AcsId, CustomerId, Mapping, Properties, Revision};
+use crate::{AcsId, CustomerId, Mapping, Properties, Revision, Timestamp};
 
 /// When a [`Link`] may be written. An expired mapping counts as absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,14 +83,25 @@ pub struct Linked {
     pub revision: Revision,
     /// The mapping that was there before; `None` if there was none, or it had expired.
     pub previous: Option<Mapping>,
+    /// The customer who had the ACS ID before, if that was another one; also where his mapping had expired. Who keeps
+    /// answers about customers has to forget those about this one.
+    pub displaced: Option<CustomerId>,
     /// Whether anything was written. False only where create-only found the same pair.
     pub changed: bool,
 }
 
 impl Linked {
-    /// The answer of a store. For implementors of a store.
-    pub fn new(revision: Revision, previous: Option<Mapping>, changed: bool) -> Self {
-        Self { revision, previous, changed }
+    /// The answer of a store that has written the mapping of a customer in place of what was `present`. For implementors
+    /// of a store.
+    pub fn written(revision: Revision, customer: &CustomerId, present: Option<Mapping>, now: Timestamp) -> Self {
+        let displaced =
+            present.as_ref().map(|mapping| &mapping.customer_id).filter(|before| *before != customer).cloned();
+        Self { revision, previous: present.filter(|mapping| !mapping.is_expired(now)), displaced, changed: true }
+    }
+
+    /// The answer of a store that has found the same pair, and written nothing. For implementors of a store.
+    pub fn kept(present: Mapping) -> Self {
+        Self { revision: present.revision, previous: Some(present), displaced: None, changed: false }
     }
 }
 

@@ -32,12 +32,17 @@ impl Present {
         }
     }
 
-    /// The mapping, unless it has expired.
-    pub fn live(&self, now: Timestamp) -> Option<&Mapping> {
+    /// The mapping, expired or not.
+    pub fn mapping(&self) -> Option<&Mapping> {
         match self {
-            Self::Mapping(mapping) if !mapping.is_expired(now) => Some(mapping),
+            Self::Mapping(mapping) => Some(mapping),
             _ => None,
         }
+    }
+
+    /// The mapping, unless it has expired.
+    pub fn live(&self, now: Timestamp) -> Option<&Mapping> {
+        self.mapping().filter(|mapping| !mapping.is_expired(now))
     }
 }
 
@@ -59,7 +64,7 @@ pub fn plan_link(link: &Link, present: &Present, now: Timestamp) -> Result<LinkP
     let same_customer = live.filter(|mapping| mapping.customer_id == link.customer_id);
     match link.when {
         When::CreateOnly => match (live, same_customer) {
-            (_, Some(same)) => return Ok(LinkPlan::Keep(Linked::new(same.revision, live.cloned(), false))),
+            (_, Some(same)) => return Ok(LinkPlan::Keep(Linked::kept(same.clone()))),
             (Some(other), None) => {
                 return Err(Error::conflict("the ACS ID is linked to another customer", Some(other.revision)));
             }
@@ -80,7 +85,8 @@ pub fn plan_link(link: &Link, present: &Present, now: Timestamp) -> Result<LinkP
         revision: next_revision(present, now)?,
         created_at: same_customer.map_or(now, |same| same.created_at),
     };
-    let linked = Linked::new(mapping.revision, live.cloned(), true);
+    let before = present.mapping().cloned();
+    let linked = Linked::written(mapping.revision, &link.customer_id, before, now);
     Ok(LinkPlan::Write(mapping, linked))
 }
 
@@ -183,6 +189,7 @@ mod tests {
         for free in [Present::Nothing, Present::Tombstone(Revision::new(5)), bobs(5, Some(100))] {
             let (mapping, linked) = written(plan_link(&create, &free, at(100)).unwrap());
             assert_eq!((mapping.created_at, linked.previous), (at(100), None));
+            assert_eq!(linked.displaced, free.mapping().map(|expired| expired.customer_id.clone()));
         }
         let error = plan_link(&create, &bobs(5, Some(101)), at(100)).unwrap_err();
         assert_eq!((error.kind(), error.present_revision()), (ErrorKind::Conflict, Some(Revision::new(5))));
@@ -192,11 +199,14 @@ mod tests {
 
     #[test]
     fn replace_keeps_the_creation_time_of_the_same_pair_only() {
-        let (same, _) = written(plan_link(&Link::replace(id(), customer("bob")), &bobs(5, None), at(100)).unwrap());
+        let (same, linked) =
+            written(plan_link(&Link::replace(id(), customer("bob")), &bobs(5, None), at(100)).unwrap());
+        assert_eq!(linked.displaced, None);
         assert_eq!(same.created_at, at(10));
         let (other, linked) =
             written(plan_link(&Link::replace(id(), customer("al")), &bobs(5, None), at(100)).unwrap());
         assert_eq!(other.created_at, at(100));
+        assert_eq!(linked.displaced, Some(customer("bob")));
         assert_eq!(linked.previous.unwrap().customer_id, customer("bob"));
     }
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -49,7 +50,7 @@ enum State {
 }
 
 pub(super) fn subscribe(space: Arc<Space>, closed: Arc<AtomicBool>) -> BoxStream<'static, Change> {
-    Box::pin(stream::unfold(State::New(space), move |state| {
+    let changes = stream::unfold(State::New(space), move |state| {
         let closed = closed.clone();
         async move {
             let mut receiver = match state {
@@ -74,5 +75,7 @@ pub(super) fn subscribe(space: Arc<Space>, closed: Arc<AtomicBool>) -> BoxStream
                 }
             }
         }
-    }))
+    });
+    // An application may poll once too often.
+    Box::pin(changes.fuse())
 }

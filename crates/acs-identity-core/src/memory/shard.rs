@@ -13,9 +13,16 @@ pub(super) struct Shard {
     mappings: HashSet<ByAcsId>,
     /// Those that expire, soonest first.
     expiring: BTreeSet<(Timestamp, AcsId)>,
-    tombstones: HashMap<AcsId, Revision>,
-    /// When each tombstone may be forgotten, oldest first.
-    burials: VecDeque<(Timestamp, AcsId, Revision)>,
+    /// What is remembered of IDs that were unlinked; also of those that were linked again since.
+    tombstones: HashMap<AcsId, Tombstone>,
+    /// The tombstones, once each, with the time at which they are to be looked at. Nearly in that order, so that some are
+    /// forgotten a little late.
+    burials: VecDeque<(Timestamp, AcsId)>,
+}
+
+struct Tombstone {
+    revision: Revision,
+    forget_at: Timestamp,
 }
 
 /// A mapping as an element of a set, found by its ACS ID: one pointer an entry, and the key is stored once.
@@ -49,7 +56,7 @@ impl Shard {
     pub(super) fn present(&self, id: &AcsId) -> Present {
         match (self.get(id), self.tombstones.get(id)) {
             (Some(mapping), _) => Present::Mapping(mapping.as_ref().clone()),
-            (None, Some(revision)) => Present::Tombstone(*revision),
+            (None, Some(tombstone)) => Present::Tombstone(tombstone.revision),
             (None, None) => Present::Nothing,
         }
     }
@@ -58,7 +65,6 @@ impl Shard {
     pub(super) fn put(&mut self, mapping: Arc<Mapping>) {
         let old = self.mappings.replace(ByAcsId(mapping.clone()));
         self.forget_expiry(old);
-        self.tombstones.remove(&mapping.acs_id);
         if let Some(at) = mapping.expires_at {
             self.expiring.insert((at, mapping.acs_id.clone()));
         }
@@ -68,21 +74,21 @@ impl Shard {
     pub(super) fn bury(&mut self, id: &AcsId, revision: Revision, now: Timestamp) {
         let old = self.mappings.take(id.as_str());
         self.forget_expiry(old);
-        self.tombstones.insert(id.clone(), revision);
-        self.burials.push_back((now.saturating_add(TOMBSTONE_LIFETIME), id.clone(), revision));
+        let forget_at = now.saturating_add(TOMBSTONE_LIFETIME);
+        if self.tombstones.insert(id.clone(), Tombstone { revision, forget_at }).is_none() {
+            self.burials.push_back((forget_at, id.clone()));
+        }
     }
 
     /// Forgets the tombstones that are old enough.
     pub(super) fn sweep(&mut self, now: Timestamp) {
-        while let Some((at, id, revision)) = self.burials.front() {
-            if *at > now {
-                break;
+        while self.burials.front().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, id)) = self.burials.pop_front() else { return };
+            match self.tombstones.get(&id) {
+                // It was buried once more since.
+                Some(tombstone) if tombstone.forget_at > now => self.burials.push_back((tombstone.forget_at, id)),
+                _ => drop(self.tombstones.remove(&id)),
             }
-            // The ID may have been linked and buried again since; that burial has its own place in the queue.
-            if self.tombstones.get(id) == Some(revision) {
-                self.tombstones.remove(id);
-            }
-            self.burials.pop_front();
         }
     }
 
@@ -135,8 +141,12 @@ mod tests {
         let id = AcsId::new("a").unwrap();
         shard.bury(&id, Revision::new(7), Timestamp::from_micros(0));
         shard.bury(&id, Revision::new(9), Timestamp::from_micros(5));
+        assert_eq!(shard.burials.len(), 1, "one place however often an ID is buried");
         shard.sweep(Timestamp::from_micros(3_600_000_000));
         assert_eq!(shard.present(&id), Present::Tombstone(Revision::new(9)));
+        shard.sweep(Timestamp::from_micros(3_600_000_005));
+        assert_eq!(shard.present(&id), Present::Nothing);
+        assert!(shard.tombstones.is_empty() && shard.burials.is_empty());
     }
 
     #[test]
