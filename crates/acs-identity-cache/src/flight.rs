@@ -12,16 +12,14 @@ use crate::guarded::guarded;
 pub(crate) struct Flight<V> {
     /// The lane's generation when the load began: after a purge nobody joins an older flight.
     pub(crate) generation: u64,
-    /// The lane's epoch when the load began: goes into the entry.
-    pub(crate) epoch: u64,
     /// When the load began, on the monotonic clock: lifetimes count from here.
     pub(crate) started: Duration,
     answer: watch::Sender<Option<Result<V>>>,
 }
 
 impl<V: Clone> Flight<V> {
-    pub(crate) fn new(generation: u64, epoch: u64, started: Duration) -> Self {
-        Self { generation, epoch, started, answer: watch::Sender::new(None) }
+    pub(crate) fn new(generation: u64, started: Duration) -> Self {
+        Self { generation, started, answer: watch::Sender::new(None) }
     }
 
     /// Gives everyone who waits, now or later, the answer.

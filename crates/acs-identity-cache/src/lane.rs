@@ -50,7 +50,6 @@ struct Entry<V> {
     /// When its load began.
     loaded: Duration,
     fresh_until: Duration,
-    epoch: u64,
 }
 
 struct Stripe<K, V> {
@@ -81,8 +80,6 @@ pub(crate) struct Lane<K, V> {
     barred_until: AtomicU64,
     /// Moves when flights of many keys become too old to be joined or stored.
     generation: AtomicU64,
-    /// Moves when all entries become invalid.
-    epoch: AtomicU64,
     limits: Limits,
     clock: Arc<dyn Clock>,
     hasher: RandomState,
@@ -109,7 +106,6 @@ impl<K: Key, V: Cached> Lane<K, V> {
             stripes: (0..STRIPES).map(|_| stripe()).collect(),
             barred_until: AtomicU64::new(0),
             generation: AtomicU64::new(0),
-            epoch: AtomicU64::new(0),
             limits,
             clock,
             hasher: RandomState::default(),
@@ -128,8 +124,7 @@ impl<K: Key, V: Cached> Lane<K, V> {
             None => (self.absent.get(key)?, Event::NegativeHit),
         };
         let now = self.clock.monotonic();
-        let fresh = now < entry.fresh_until && entry.epoch == self.epoch.load(Ordering::Acquire);
-        if !fresh || !usable(&entry.value) {
+        if now >= entry.fresh_until || !usable(&entry.value) {
             return None;
         }
         self.counters.count(event);
@@ -154,8 +149,7 @@ impl<K: Key, V: Cached> Lane<K, V> {
             self.counters.count(Event::Joined);
             return Entered::Joined(flight.clone());
         }
-        let epoch = self.epoch.load(Ordering::Acquire);
-        let flight = Arc::new(Flight::new(generation, epoch, self.clock.monotonic()));
+        let flight = Arc::new(Flight::new(generation, self.clock.monotonic()));
         stripe.flights.insert(key.clone(), flight.clone());
         Entered::Leader(Load { lane: self.clone(), key: key.clone(), flight, landed: false })
     }
@@ -165,18 +159,17 @@ impl<K: Key, V: Cached> Lane<K, V> {
         self.forget(&mut self.stripe(key), key);
     }
 
-    /// Forgets all that fits, and keeps all loads that are under way from being stored or joined.
+    /// Forgets all found answers that fit, and keeps all loads that are under way from being stored or joined.
     pub(crate) fn purge_where(&self, fits: impl Fn(&K, &V) -> bool) {
         self.end_flights();
         self.known.remove_where(|key, entry| fits(key, &entry.value));
     }
 
-    /// Forgets everything.
+    /// Forgets everything. Looks at every entry.
     pub(crate) fn purge_all(&self) {
-        self.epoch.fetch_add(1, Ordering::AcqRel);
         self.end_flights();
-        self.known.clear();
-        self.absent.clear();
+        self.known.remove_where(|_, _| true);
+        self.absent.remove_where(|_, _| true);
     }
 
     /// Forgets a key and stores nothing for it until the bar is lifted.
@@ -240,12 +233,7 @@ impl<K: Key, V: Cached> Lane<K, V> {
         }
         let absent = value.is_absent();
         let lifetime = self.lifetime(key, &value, flight.started);
-        let entry = Entry {
-            value,
-            loaded: flight.started,
-            fresh_until: flight.started.saturating_add(lifetime),
-            epoch: flight.epoch,
-        };
+        let entry = Entry { value, loaded: flight.started, fresh_until: flight.started.saturating_add(lifetime) };
         let (table, other) = if absent { (&self.absent, &self.known) } else { (&self.known, &self.absent) };
         other.remove(key);
         table.insert(key.clone(), entry);

@@ -51,9 +51,4 @@ where
             }
         }
     }
-
-    /// Frees the space of everything.
-    pub(crate) fn clear(&self) {
-        self.0.invalidate_all();
-    }
 }

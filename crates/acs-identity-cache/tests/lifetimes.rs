@@ -34,6 +34,25 @@ async fn a_found_answer_and_an_absent_one_live_as_long_as_set() {
 }
 
 #[tokio::test]
+async fn an_absent_answer_is_kept_where_a_found_one_was_and_the_other_way_round() {
+    let (cached, store, clock) = on_manual_clock(|memory| memory);
+    link(store.as_ref(), "8:acs:r_1", "bob").await;
+    assert_eq!(who(&cached, "8:acs:r_1").await.as_deref(), Some("bob"));
+    store.unlink(&id("8:acs:r_1"), acs_identity_core::Expect::Any).await.unwrap();
+    clock.advance(100 * SECOND);
+    for _ in 0..2 {
+        assert_eq!(who(&cached, "8:acs:r_1").await, None);
+    }
+    assert_eq!((cached.stats().hits, cached.stats().negative_hits), (0, 1));
+    link(store.as_ref(), "8:acs:r_1", "carol").await;
+    clock.advance(10 * SECOND);
+    for _ in 0..2 {
+        assert_eq!(who(&cached, "8:acs:r_1").await.as_deref(), Some("carol"));
+    }
+    assert_eq!((cached.stats().hits, cached.stats().negative_hits), (1, 1));
+}
+
+#[tokio::test]
 async fn an_answer_never_outlives_its_mapping_and_its_lifetime_counts_down() {
     let (cached, _, clock) = on_manual_clock(|memory| memory);
     let link = Link::create(id("8:acs:r_1"), customer("bob")).expiring_in(30 * SECOND);

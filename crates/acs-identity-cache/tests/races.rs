@@ -14,10 +14,10 @@ use common::{customer, id, ids_of, link, on_manual_clock, who};
 
 type Cached = ReadThrough<Arc<Gated<MemoryStore>>>;
 
-/// Starts a read that has asked the store, and holds its answer while `meanwhile` runs; then a second read begins, and must
-/// see what is there now, without waiting for the first.
+/// Starts a read that has asked the store, and holds its answer while `meanwhile` runs; a second read that begins then must
+/// see what is there now, without waiting for the first; and so must one that begins when the first has landed.
 async fn a_read_held_back(meanwhile: impl AsyncFn(&Cached)) {
-    for batch in [false, true] {
+    for (batch, second_read) in [(false, true), (true, true), (false, false), (true, false)] {
         let (cached, store, _) = on_manual_clock(Gated::new);
         link(store.as_ref(), "8:acs:r_1", "alice").await;
         let call = if batch { Call::ResolveMany } else { Call::Resolve };
@@ -35,7 +35,9 @@ async fn a_read_held_back(meanwhile: impl AsyncFn(&Cached)) {
         });
         hold.reached().await;
         meanwhile(&cached).await;
-        assert_eq!(who(&cached, "8:acs:r_1").await.as_deref(), Some("bob"), "the second read");
+        if second_read {
+            assert_eq!(who(&cached, "8:acs:r_1").await.as_deref(), Some("bob"), "the second read");
+        }
         hold.release();
         assert_eq!(first.await.expect("the first read").as_deref(), Some("alice"));
         assert_eq!(who(&cached, "8:acs:r_1").await.as_deref(), Some("bob"), "after the first load has landed");
@@ -160,12 +162,13 @@ async fn after_an_unknown_outcome_nothing_is_kept_until_well_after_the_writes_de
     assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
 
     // Nobody has told the cache that the ACS ID was Alice's, but her page is not shown any more either.
-    assert!(ids_of(&cached, "alice").await.is_empty());
-    assert_eq!(ids_of(&cached, "bob").await, ["8:acs:r_1"]);
     for _ in 0..2 {
+        assert!(ids_of(&cached, "alice").await.is_empty());
+        assert_eq!(ids_of(&cached, "bob").await, ["8:acs:r_1"]);
         assert_eq!(who(&cached, "8:acs:r_1").await.as_deref(), Some("bob"));
     }
-    assert_eq!((cached.stats().hits, cached.customer_stats().hits), (0, 0));
+    let customers = cached.customer_stats();
+    assert_eq!((cached.stats().hits, customers.hits, customers.negative_hits), (0, 0, 0));
 
     clock.advance(Duration::from_secs(59));
     who(&cached, "8:acs:r_1").await;
@@ -188,8 +191,10 @@ async fn after_an_unknown_outcome_of_an_erasure_none_of_the_customers_ids_is_ser
     who(&cached, "8:acs:r_2").await;
     store.lose_answers(1);
     assert_eq!(cached.unlink_customer(&customer("alice")).await.unwrap_err().kind(), ErrorKind::OutcomeUnknown);
-    assert_eq!(who(&cached, "8:acs:r_1").await, None);
-    assert_eq!(cached.stats().hits, 0);
+    for _ in 0..2 {
+        assert_eq!(who(&cached, "8:acs:r_1").await, None);
+    }
+    assert_eq!((cached.stats().hits, cached.stats().negative_hits), (0, 0));
     assert_eq!(who(&cached, "8:acs:r_2").await.as_deref(), Some("bob"));
     assert_eq!(cached.stats().hits, 1, "other customers' answers stay");
     clock.advance(Duration::from_secs(60));
