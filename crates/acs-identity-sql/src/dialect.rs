@@ -26,7 +26,7 @@ pub trait Dialect: Sized + Send + Sync + 'static {
 
     fn statements() -> &'static Statements;
 
-    /// The statements of each version of the schema, oldest first.
+    /// The statements of each version of the schema, oldest first. The last one of each notes that the version is there.
     fn migrations() -> &'static [&'static [&'static str]];
 
     fn acquire(pool: &Self::Pool) -> impl Future<Output = Result<Self::Connection, Failure>> + Send;
@@ -57,6 +57,9 @@ pub trait Dialect: Sized + Send + Sync + 'static {
         sql: &'static str,
         values: &[Value<'_>],
     ) -> impl Future<Output = Result<u64, Failure>> + Send;
+
+    /// How many connections are taken out of the pool.
+    fn in_use(pool: &Self::Pool) -> u32;
 
     fn is_closed(pool: &Self::Pool) -> bool;
 
@@ -115,8 +118,10 @@ pub struct Statements {
     pub(crate) resolve_many: Batch,
     /// namespace, IDs: all columns of those that are there.
     pub(crate) present: Batch,
-    /// namespace, ID, customer, properties, created at, expires at, revision of each: put in place of what is there.
-    pub(crate) put: Batch,
+    /// namespace, ID, customer, properties, created at, expires at, revision of each: rows of IDs that have none.
+    pub(crate) insert: Batch,
+    /// The same of IDs that have a row, which they replace.
+    pub(crate) update: Batch,
     /// namespace, ID, limit: what comes after this ID, tombstones included, by ID.
     pub(crate) scan: &'static str,
     /// namespace, customer, created at, ID, limit: what comes after this place, by creation time and ID.
@@ -125,17 +130,17 @@ pub struct Statements {
     pub(crate) last_of: &'static str,
     /// namespace, now, end of the tombstones' life, limit: makes expired mappings tombstones.
     pub(crate) bury_expired: &'static str,
-    /// namespace, now, limit: deletes tombstones that may be forgotten.
+    /// now, limit: deletes tombstones that may be forgotten, of all namespaces.
     pub(crate) forget: &'static str,
-    /// The place of the newest change in the log; NULL if it is empty.
+    /// limit: deletes the oldest entries of the log of changes whose time is over.
+    pub(crate) trim_changes: &'static str,
+    /// The place of the newest change, whether or not it is in the log any more; NULL if there was none.
     pub(crate) newest_change: &'static str,
-    /// place, namespace, limit: `seq`, `acs_id`, `revision`, `customer_before`, `customer_after` of the change at this
-    /// place and of those after it; all but `seq` are NULL if it is another namespace's.
-    pub(crate) changes_from: &'static str,
+    /// place, namespace, limit: `seq`, `acs_id`, `revision`, `customer_before`, `customer_after` of the changes after
+    /// this place; all but `seq` are NULL if it is another namespace's.
+    pub(crate) changes_after: &'static str,
     /// A row if the schema table is there.
     pub(crate) schema_exists: &'static str,
     /// The version of the schema.
     pub(crate) schema_version: &'static str,
-    /// version: notes that this version is there.
-    pub(crate) set_schema_version: &'static str,
 }

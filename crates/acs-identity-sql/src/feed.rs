@@ -64,23 +64,24 @@ impl<D: Dialect> Subscription<D> {
     }
 
     async fn read(&mut self) -> Result<(), Failure> {
+        let (newest, entries) = read_log(&self.store, self.place).await?;
         let Some(place) = self.place else {
-            self.place = Some(newest(&self.store).await?);
+            self.place = Some(newest);
             self.ready.push_back(Change::Live);
             return Ok(());
         };
-        let entries = from(&self.store, place).await?;
-        // The entry of the place itself is read again: if it is not there any more, neither may be what followed it.
-        // An empty log is at place 0, and its first entry is 1.
-        let first = entries.first().map_or(0, |entry| entry.place);
-        if first != place && !(place == 0 && first == 1) {
+        if newest == place {
+            return Ok(());
+        }
+        // The numbers have no gaps: where the next one is missing, so is what it told.
+        if entries.is_empty() || entries.iter().zip(place + 1..).any(|(entry, next)| entry.place != next) {
             self.place = None;
             self.due = true;
             self.ready.push_back(Change::Lost(LostReason::Lagged));
             return Ok(());
         }
         self.due = entries.len() as i64 == BATCH;
-        for entry in entries.into_iter().filter(|entry| entry.place > place) {
+        for entry in entries {
             self.place = Some(entry.place);
             self.ready.extend(entry.changes.into_iter().flatten());
         }
@@ -94,23 +95,19 @@ struct Entry {
     changes: [Option<Change>; 3],
 }
 
-async fn newest<D: Dialect>(store: &SqlStore<D>) -> Result<i64, Failure> {
-    let read = |store: SqlStore<D>, fate| async move {
-        let mut connection = store.reader(&fate).await?;
-        let row = D::fetch_optional(&mut connection, D::statements().newest_change, &[]).await?;
-        let newest = row.map(|row| row.integer(0)).transpose().map_err(|_| Failure::Unreadable("seq"))?;
-        Ok(newest.flatten().unwrap_or(0))
-    };
-    store.run(read).await
-}
-
-async fn from<D: Dialect>(store: &SqlStore<D>, place: i64) -> Result<Vec<Entry>, Failure> {
+/// Where the newest change is, and what is in the log after a place. Entries may be missing from it, which does not change
+/// where the newest one is.
+async fn read_log<D: Dialect>(store: &SqlStore<D>, after: Option<i64>) -> Result<(i64, Vec<Entry>), Failure> {
     store
-        .run(|store, fate| async move {
+        .run(move |store, fate| async move {
             let mut connection = store.reader(&fate).await?;
-            let values = [Value::Integer(place), Value::Text(store.namespace()), Value::Integer(BATCH)];
-            let rows = D::fetch_all(&mut connection, D::statements().changes_from, &values).await?;
-            rows.iter().map(entry).collect()
+            let row = D::fetch_optional(&mut connection, D::statements().newest_change, &[]).await?;
+            let newest = row.map(|row| row.integer(0)).transpose().map_err(|_| Failure::Unreadable("seq"))?;
+            let newest = newest.flatten().unwrap_or(0);
+            let Some(after) = after.filter(|after| *after != newest) else { return Ok((newest, Vec::new())) };
+            let values = [Value::Integer(after), Value::Text(store.namespace()), Value::Integer(BATCH)];
+            let rows = D::fetch_all(&mut connection, D::statements().changes_after, &values).await?;
+            Ok((newest, rows.iter().map(entry).collect::<Result<_, _>>()?))
         })
         .await
 }

@@ -49,7 +49,9 @@ pub(crate) fn bare_mapping(row: &impl Row) -> Result<Option<Mapping>, Failure> {
 
 /// What is there of an ID that has a row.
 pub(crate) fn present(row: &impl Row, now: Timestamp) -> Result<Present, Failure> {
-    if let Some(mapping) = mapping(row)? {
+    if let Some(mut mapping) = bare_mapping(row)? {
+        // Without those that can't be read: they decide nothing, and must not keep a mapping from being removed.
+        mapping.properties = properties(row).unwrap_or_default();
         return Ok(Present::Mapping(mapping));
     }
     // Forgotten when its time is over, whether or not it has been swept away.
@@ -164,7 +166,7 @@ pub(crate) fn micros(time: Timestamp) -> i64 {
     signed(time.as_micros())
 }
 
-/// Exact for times and revisions, which both end where `i64` ends.
+/// Exact for times and revisions, which both end far below `i64::MAX`.
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -68,10 +68,11 @@ where
 mod tests {
     use super::*;
 
-    const SOON: Duration = Duration::from_millis(20);
-    const LATER: Duration = Duration::from_millis(200);
+    // Of the runtime's own time, which goes on by itself when there is nothing else to do.
+    const SOON: Duration = Duration::from_secs(1);
+    const LATER: Duration = Duration::from_secs(10);
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_caller_who_leaves_before_the_commit_forbids_it() {
         let (told, hear) = std::sync::mpsc::channel();
         let late = run(SOON, |fate| async move {
@@ -84,7 +85,7 @@ mod tests {
         assert_eq!(hear.try_recv(), Ok((true, true)));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_caller_whose_deadline_passes_in_the_commit_knows_nothing() {
         let late = run(SOON, |fate| async move {
             fate.begin_commit()?;
@@ -94,7 +95,7 @@ mod tests {
         assert!(matches!(late.await, Err(Failure::OutcomeUnknown)));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_dropped_call_runs_on_and_knows_it() {
         let (told, hear) = std::sync::mpsc::channel();
         let call = run(LATER, |fate| async move {
@@ -102,12 +103,12 @@ mod tests {
             let _ = told.send(fate.check().is_err());
             Ok(())
         });
-        let _ = tokio::time::timeout(Duration::from_millis(1), call).await;
+        let _ = tokio::time::timeout(SOON / 2, call).await;
         tokio::time::sleep(LATER).await;
         assert_eq!(hear.try_recv(), Ok(true));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_panic_is_an_error() {
         let broken = run::<(), _>(LATER, |_| async { panic!("clock") }).await;
         assert!(matches!(broken, Err(Failure::Task)));

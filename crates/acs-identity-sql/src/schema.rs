@@ -1,6 +1,6 @@
 //! The versions of the schema.
 
-use crate::dialect::{Dialect, Row, Value};
+use crate::dialect::{Dialect, Row};
 use crate::error::Failure;
 
 /// Brings the schema up to date. Safe when many do so at once: each version is made in one transaction, by whoever has the
@@ -25,23 +25,21 @@ pub(crate) async fn migrate<D: Dialect>(writer: &D::Pool) -> Result<(), Failure>
 }
 
 async fn make_next<D: Dialect>(connection: &mut D::Connection) -> Result<(), Failure> {
-    let Some((version, statements)) = next::<D>(connection).await? else { return Ok(()) };
+    let Some(statements) = next::<D>(connection).await? else { return Ok(()) };
     for sql in statements {
         D::execute(connection, sql, &[]).await?;
     }
-    D::execute(connection, D::statements().set_schema_version, &[Value::Integer(version)]).await?;
     Ok(())
 }
 
-/// The first version that is missing, and how it is made.
-async fn next<D: Dialect>(connection: &mut D::Connection) -> Result<Option<(i64, &'static [&'static str])>, Failure> {
+/// How the first version that is missing is made.
+async fn next<D: Dialect>(connection: &mut D::Connection) -> Result<Option<&'static [&'static str]>, Failure> {
     let found = version::<D>(connection).await?;
-    let mut versions = (1..).zip(D::migrations().iter().copied());
     let known = D::migrations().len() as i64;
     if found > known {
         return Err(Failure::NewerSchema { found, known });
     }
-    Ok(versions.find(|(version, _)| *version > found))
+    Ok((1..).zip(D::migrations()).find(|(version, _)| *version > found).map(|(_, statements)| *statements))
 }
 
 /// The version that is there; 0 if there is none.
@@ -62,8 +60,7 @@ pub(crate) fn sql<D: Dialect>() -> String {
         for sql in *statements {
             text += &format!("{sql};\n\n");
         }
-        let note = D::statements().set_schema_version.replace('?', &i32::to_string(&version));
-        text += &format!("{note};\n\nCOMMIT;\n");
+        text += "COMMIT;\n";
     }
     text
 }

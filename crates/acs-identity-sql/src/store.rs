@@ -29,11 +29,18 @@ pub struct SqlStore<D: Dialect> {
 /// What all handles share.
 pub(crate) struct Shared<D: Dialect> {
     pub(crate) reader: D::Pool,
-    pub(crate) writer: D::Pool,
+    /// `None` if the readers' connections are written on, too.
+    pub(crate) writer: Option<D::Pool>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) deadline: Duration,
     pub(crate) poll_interval: Duration,
     pub(crate) capabilities: Capabilities,
+}
+
+impl<D: Dialect> Shared<D> {
+    pub(crate) fn writer(&self) -> &D::Pool {
+        self.writer.as_ref().unwrap_or(&self.reader)
+    }
 }
 
 impl<D: Dialect> SqlStore<D> {
@@ -44,6 +51,13 @@ impl<D: Dialect> SqlStore<D> {
     /// A handle of another namespace of this database, on the same connections. It is closed with this one.
     pub fn in_namespace(&self, namespace: Namespace) -> Self {
         Self { shared: self.shared.clone(), namespace }
+    }
+
+    /// How many connections are in use at this moment, by all handles that share them; for an operator's gauge. A call has
+    /// one at a time, also one that was dropped, until it is finished or given up in the background; a subscriber of the
+    /// change feed has one while it looks. Where it stays at the most there are, calls wait for each other.
+    pub fn connections_in_use(&self) -> u32 {
+        D::in_use(&self.shared.reader) + self.shared.writer.as_ref().map_or(0, D::in_use)
     }
 
     /// The statements that make the tables, to be read or run by a database administrator. A store that finds the
@@ -69,7 +83,7 @@ impl<D: Dialect> SqlStore<D> {
 
     /// The same for writing.
     pub(crate) async fn writer(&self, fate: &Fate) -> Result<D::Connection, Failure> {
-        let connection = D::acquire(&self.shared.writer).await?;
+        let connection = D::acquire(self.shared.writer()).await?;
         fate.check()?;
         Ok(connection)
     }
@@ -181,7 +195,7 @@ impl<D: Dialect> MappingStore for SqlStore<D> {
 
     async fn close(&self) {
         // Each waits for the tasks that have one of its connections, and lets no other have one.
-        futures::join!(D::close(&self.shared.reader), D::close(&self.shared.writer));
+        futures::join!(D::close(&self.shared.reader), D::close(self.shared.writer()));
     }
 }
 

@@ -7,6 +7,7 @@ use acs_identity_core::{
     AcsId, CustomerId, Error, ErrorKind, Expect, Imported, Link, Linked, Mapping, Result, Timestamp,
 };
 
+use crate::batch::Batch;
 use crate::dialect::{Dialect, Value};
 use crate::error::Failure;
 use crate::read;
@@ -16,6 +17,9 @@ use crate::store::SqlStore;
 
 /// The most items of one transaction: a few milliseconds of work, so that others get their turn.
 const CHUNK: usize = 512;
+
+/// How many tombstones each transaction forgets beyond as many as it may have made, so that they become fewer in time.
+const SWEEP: usize = 32;
 
 /// What a decision writes, if anything, and what it answers.
 type Plan<T> = Result<(Option<Record>, T)>;
@@ -142,27 +146,32 @@ async fn write_items<D: Dialect, I: Item, T>(
     for row in &rows {
         present.insert(record::raw_acs_id(row)?, record::present(row, now));
     }
-    let mut records = Vec::with_capacity(items.len());
+    let (mut new, mut changed) = (Vec::new(), Vec::new());
     let mut answers = Vec::with_capacity(items.len());
     for item in items {
-        let there = present.remove(item.acs_id().as_str()).unwrap_or(Ok(Present::Nothing));
+        let row = present.remove(item.acs_id().as_str());
+        let records = if row.is_some() { &mut changed } else { &mut new };
+        let there = row.unwrap_or(Ok(Present::Nothing));
         let plan = there.map_err(Error::from).and_then(|there| decide(item, &there, now));
         answers.push(plan.map(|(record, answer)| {
             records.extend(record);
             answer
         }));
     }
-    put(store, connection, &records).await?;
+    put(store, connection, &D::statements().insert, &new).await?;
+    put(store, connection, &D::statements().update, &changed).await?;
+    forget::<D>(connection, now, items.len() + SWEEP).await?;
     Ok(answers)
 }
 
-/// Writes rows in place of what is there of their IDs.
+/// Inserts or updates rows.
 async fn put<D: Dialect>(
     store: &SqlStore<D>,
     connection: &mut D::Connection,
+    statements: &'static Batch,
     mut records: &[Record],
 ) -> Result<(), Failure> {
-    while let Some((size, sql)) = D::statements().put.within(records.len()) {
+    while let Some((size, sql)) = statements.within(records.len()) {
         let (these, rest) = records.split_at(size);
         let mut values = Vec::with_capacity(size * Record::VALUES);
         for record in these {
@@ -172,6 +181,12 @@ async fn put<D: Dialect>(
         records = rest;
     }
     Ok(())
+}
+
+/// Deletes tombstones whose time is over, at most so many. Answers with how many there were.
+async fn forget<D: Dialect>(connection: &mut D::Connection, now: Timestamp, limit: usize) -> Result<u64, Failure> {
+    let values = [Value::Integer(record::micros(now)), Value::Integer(limit as i64)];
+    D::execute(connection, D::statements().forget, &values).await
 }
 
 /// Ends a transaction: commits what was done, unless it failed or the caller has left.
@@ -239,8 +254,8 @@ async fn unlink_some<D: Dialect>(
     ];
     let rows = D::fetch_all(connection, D::statements().mappings_of, &values).await?;
     let now = store.shared().clock.now();
-    let expect = Expect::Customer(customer.clone());
     let mut records = Vec::with_capacity(rows.len());
+    let mut removed = 0;
     let mut last = None;
     for row in &rows {
         let place = record::place(row)?;
@@ -251,55 +266,64 @@ async fn unlink_some<D: Dialect>(
         }
         last = Some(place);
         // Without the properties: what can't be read of them must not keep a customer from being forgotten.
-        let mapping = record::bare_mapping(row)?;
-        let id = mapping.as_ref().map(|mapping| mapping.acs_id.clone());
-        if let (Some(id), Some(mapping)) = (id, mapping)
-            && let Some(revision) = rules::plan_unlink(&expect, &Present::Mapping(mapping), now)?
-        {
-            records.push(Record::tombstone(id, revision, now));
-        }
+        let Some(mapping) = record::bare_mapping(row)? else { continue };
+        let (id, revision) = (mapping.acs_id.clone(), mapping.revision);
+        // It is the customer's: the row says so, and nobody else can write.
+        let revision = match rules::plan_unlink(&Expect::Any, &Present::Mapping(mapping), now)? {
+            Some(next) => {
+                removed += 1;
+                next
+            }
+            // Expired, so there is nothing to remove but what is left of the customer.
+            None => revision,
+        };
+        records.push(Record::tombstone(id, revision, now));
     }
-    put(store, connection, &records).await?;
-    Ok((records.len() as u64, last.filter(|_| rows.len() == CHUNK)))
+    put(store, connection, &D::statements().update, &records).await?;
+    forget::<D>(connection, now, records.len() + SWEEP).await?;
+    Ok((removed, last.filter(|_| rows.len() == CHUNK)))
 }
 
 pub(crate) async fn purge_expired<D: Dialect>(store: &SqlStore<D>, limit: u32) -> Result<u64, Failure> {
     let limit = u64::from(limit);
-    let (mut buried, mut forgotten) = (0, 0);
+    // Mappings buried, tombstones forgotten, entries of the log deleted: of each at most so many.
+    let mut done = [0; 3];
     loop {
-        let room = |done: u64| (limit - done).min(CHUNK as u64);
-        let (to_bury, to_forget) = (room(buried), room(forgotten));
-        let (now_buried, now_forgotten) = store
-            .run(|store, fate| async move {
-                let mut transaction = D::begin(store.writer(&fate).await?).await?;
-                let done = purge_some(&store, &mut transaction, to_bury, to_forget).await;
-                finish::<D, _>(transaction, &fate, done).await
-            })
-            .await?;
-        buried += now_buried;
-        forgotten += now_forgotten;
-        let more = |now: u64, done: u64| now == CHUNK as u64 && done < limit;
-        if !more(now_buried, buried) && !more(now_forgotten, forgotten) {
-            return Ok(buried);
+        let room = done.map(|done| (limit - done).min(CHUNK as u64) as usize);
+        let purged = store.run(|store, fate| async move {
+            let mut transaction = D::begin(store.writer(&fate).await?).await?;
+            let done = purge_some(&store, &mut transaction, room).await;
+            finish::<D, _>(transaction, &fate, done).await
+        });
+        let mut more = false;
+        for (done, purged) in done.iter_mut().zip(purged.await?) {
+            *done += purged;
+            more |= purged == CHUNK as u64 && *done < limit;
+        }
+        if !more {
+            return Ok(done[0]);
         }
     }
 }
 
 /// Makes expired mappings tombstones, since the ID's revision must rise across an expiry as across an unlink, and deletes
-/// the tombstones whose time is over. Answers with how many of each.
+/// the tombstones and the entries of the log whose time is over. Answers with how many of each.
 async fn purge_some<D: Dialect>(
     store: &SqlStore<D>,
     connection: &mut D::Connection,
-    to_bury: u64,
-    to_forget: u64,
-) -> Result<(u64, u64), Failure> {
+    [to_bury, to_forget, to_trim]: [usize; 3],
+) -> Result<[u64; 3], Failure> {
     let now = store.shared().clock.now();
     let end = now.saturating_add(rules::TOMBSTONE_LIFETIME);
-    let [now, end] = [now, end].map(|time| Value::Integer(record::micros(time)));
-    let [to_bury, to_forget] = [to_bury, to_forget].map(|count| Value::Integer(count as i64));
-    let namespace = Value::Text(store.namespace());
-    let statements = D::statements();
-    let buried = D::execute(connection, statements.bury_expired, &[namespace, now, end, to_bury]).await?;
-    let forgotten = D::execute(connection, statements.forget, &[namespace, now, to_forget]).await?;
-    Ok((buried, forgotten))
+    let values = [
+        Value::Text(store.namespace()),
+        Value::Integer(record::micros(now)),
+        Value::Integer(record::micros(end)),
+        Value::Integer(to_bury as i64),
+    ];
+    let buried = D::execute(connection, D::statements().bury_expired, &values).await?;
+    let forgotten = forget::<D>(connection, now, to_forget).await?;
+    let to_trim = [Value::Integer(to_trim as i64)];
+    let trimmed = D::execute(connection, D::statements().trim_changes, &to_trim).await?;
+    Ok([buried, forgotten, trimmed])
 }

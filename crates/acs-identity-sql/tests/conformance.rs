@@ -1,7 +1,7 @@
 //! The SQLite store keeps the promises of a store, in a file and in memory.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use acs_identity_core::{ChangeFeed, MappingStore, Namespace};
@@ -11,42 +11,68 @@ use async_trait::async_trait;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-fn options(options: SqliteOptions, clock: &ManualClock) -> SqliteOptions {
-    // A machine whose disk is busy may take a while; what it may not do is never come back.
-    options
-        .clock(Arc::new(clock.clone()))
-        .poll_interval(Duration::from_millis(5))
-        .call_deadline(Duration::from_secs(20))
+/// Where the mappings are.
+enum Place {
+    /// A file; each client has connections of its own, as another process has.
+    File(File),
+    /// The memory of this process; the clients share the one connection, and are closed together.
+    Memory(OnceCell<SqliteStore>),
 }
 
-/// A file; each client has connections of its own, as another process has.
 struct File {
     folder: TempDir,
     path: Mutex<PathBuf>,
-    clock: ManualClock,
 }
 
-impl File {
-    fn new() -> Self {
-        let folder = TempDir::new().expect("a temporary folder");
-        let path = Mutex::new(folder.path().join("mappings.db"));
-        Self { folder, path, clock: ManualClock::new() }
+struct Sqlite {
+    name: &'static str,
+    place: Place,
+    clock: ManualClock,
+    /// One handle for each set of connections.
+    opened: Mutex<Vec<SqliteStore>>,
+}
+
+impl Sqlite {
+    fn new(name: &'static str, place: Place) -> Self {
+        Self { name, place, clock: ManualClock::new(), opened: Mutex::default() }
     }
 
-    fn path(&self) -> PathBuf {
-        self.path.lock().expect("nobody panics while it is held").clone()
+    fn in_file() -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let path = Mutex::new(folder.path().join("mappings.db"));
+        Self::new("sqlite", Place::File(File { folder, path }))
+    }
+
+    fn in_memory() -> Self {
+        Self::new("sqlite_in_memory", Place::Memory(OnceCell::new()))
+    }
+
+    async fn connect(&self, options: SqliteOptions) -> SqliteStore {
+        // A machine whose disk is busy may take a while; what it may not do is never come back.
+        let options = options.clock(Arc::new(self.clock.clone())).call_deadline(Duration::from_secs(20));
+        let store = options.poll_interval(Duration::from_millis(5)).open().await.expect("the store opens");
+        lock(&self.opened).push(store.clone());
+        store
     }
 
     async fn client(&self, namespace: Namespace) -> SqliteStore {
-        let opened = options(SqliteOptions::file(self.path()), &self.clock).namespace(namespace).open().await;
-        opened.expect("the store opens")
+        match &self.place {
+            Place::File(file) => self.connect(SqliteOptions::file(file.path()).namespace(namespace)).await,
+            Place::Memory(only) => {
+                only.get_or_init(|| self.connect(SqliteOptions::in_memory())).await.in_namespace(namespace)
+            }
+        }
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nobody panics while it is held")
+}
+
 #[async_trait]
-impl Fixture for File {
+impl Fixture for Sqlite {
     fn name(&self) -> &str {
-        "sqlite"
+        self.name
     }
 
     async fn open(&self, namespace: Namespace) -> Arc<dyn MappingStore> {
@@ -62,11 +88,24 @@ impl Fixture for File {
     }
 
     fn faults(&self) -> Option<&dyn Faults> {
-        Some(self)
+        match &self.place {
+            Place::File(file) => Some(file),
+            Place::Memory(_) => None,
+        }
+    }
+
+    fn connections(&self) -> Option<u32> {
+        Some(lock(&self.opened).iter().map(SqliteStore::connections_in_use).sum())
     }
 
     fn patience(&self) -> Duration {
         Duration::from_secs(60)
+    }
+}
+
+impl File {
+    fn path(&self) -> PathBuf {
+        lock(&self.path).clone()
     }
 }
 
@@ -80,49 +119,9 @@ impl Faults for File {
         for end in ["", "-wal"] {
             std::fs::copy(with(&self.path(), end), with(&left, end)).expect("the database and its log are there");
         }
-        *self.path.lock().expect("nobody panics while it is held") = left;
+        *lock(&self.path) = left;
         Ok(())
     }
 }
 
-/// A database in memory; its clients share the one connection, and are closed together.
-struct InMemory {
-    store: OnceCell<SqliteStore>,
-    clock: ManualClock,
-}
-
-impl InMemory {
-    fn new() -> Self {
-        Self { store: OnceCell::new(), clock: ManualClock::new() }
-    }
-
-    async fn client(&self, namespace: Namespace) -> SqliteStore {
-        let open = || async { options(SqliteOptions::in_memory(), &self.clock).open().await.expect("the store opens") };
-        self.store.get_or_init(open).await.in_namespace(namespace)
-    }
-}
-
-#[async_trait]
-impl Fixture for InMemory {
-    fn name(&self) -> &str {
-        "sqlite_in_memory"
-    }
-
-    async fn open(&self, namespace: Namespace) -> Arc<dyn MappingStore> {
-        Arc::new(self.client(namespace).await)
-    }
-
-    async fn feed(&self, namespace: Namespace) -> Option<Box<dyn ChangeFeed>> {
-        Some(Box::new(self.client(namespace).await))
-    }
-
-    fn clock(&self) -> Option<ManualClock> {
-        Some(self.clock.clone())
-    }
-
-    fn patience(&self) -> Duration {
-        Duration::from_secs(60)
-    }
-}
-
-conformance_main!(File::new(), InMemory::new());
+conformance_main!(Sqlite::in_file(), Sqlite::in_memory());

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use acs_identity_core::{
     AcsId, ChangeFeed, CustomerId, ErrorKind, Expect, Link, Mapping, MappingStore, MappingStoreExt, PageRequest,
-    Resolver,
+    Properties, Resolver,
 };
 use acs_identity_sql::{SqliteOptions, SqliteStore};
 use futures::{StreamExt, TryStreamExt};
@@ -49,17 +49,20 @@ async fn run(connection: &mut SqliteConnection, sql: &'static str) {
     sqlx::query(sql).execute(connection).await.unwrap();
 }
 
+/// How long a store waits for a lock.
+const BUSY: Duration = Duration::from_secs(1);
+
 #[tokio::test]
 async fn a_lock_held_by_somebody_else_is_told_in_time_and_changes_nothing() {
     let fixture = Fixture::new();
-    let store = fixture.options().busy_timeout(Duration::from_millis(100)).open().await.unwrap();
+    let store = fixture.options().busy_timeout(BUSY).open().await.unwrap();
     store.link(Link::create(id(1), customer("bob"))).await.unwrap();
     let mut other = fixture.by_hand().await;
     run(&mut other, "BEGIN IMMEDIATE").await;
 
     let start = Instant::now();
     let error = store.link(Link::replace(id(1), customer("al"))).await.unwrap_err();
-    assert!(start.elapsed() < Duration::from_secs(2));
+    assert!(start.elapsed() < 3 * BUSY);
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert_eq!(error.to_string(), "backend unavailable: the database is locked by another connection (link, sqlite)");
     let links: Vec<_> = (0..1200).map(|n| Link::create(id(n), customer("al"))).collect();
@@ -92,7 +95,7 @@ async fn a_write_whose_deadline_passed_is_never_applied() {
     // Behind the ones that were given up.
     let start = Instant::now();
     while store.link(Link::create(id(9), customer("al"))).await.is_err() {
-        assert!(start.elapsed() < Duration::from_secs(6), "it must work again");
+        assert!(start.elapsed() < Duration::from_secs(30), "it must work again");
     }
     let all: Vec<Mapping> = store.scan_all().try_collect().await.unwrap();
     assert_eq!(all.iter().map(|mapping| &mapping.acs_id).collect::<Vec<_>>(), [&id(9)]);
@@ -179,15 +182,35 @@ async fn a_row_that_cannot_be_read_is_an_error_and_not_absent() {
     for n in 0..5 {
         assert_eq!(store.resolve(&id(n)).await.unwrap_err().kind(), ErrorKind::Corrupt, "{n}");
         assert_eq!(answers[n].as_ref().unwrap_err().kind(), ErrorKind::Corrupt, "{n}");
+    }
+    for n in 1..5 {
         let error = store.link(Link::replace(id(n), customer("al"))).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{n}");
     }
     assert!(answers[5].as_ref().unwrap().is_some() && answers[6].as_ref().unwrap().is_none());
     assert_eq!(store.scan(PageRequest::default()).await.unwrap_err().kind(), ErrorKind::Corrupt);
     // One bad row does not lose the others of a batch.
-    let links = [Link::replace(id(0), customer("al")), Link::replace(id(5), customer("al"))];
+    let links = [Link::replace(id(1), customer("al")), Link::replace(id(5), customer("al"))];
     let answers = store.link_many(&links).await;
     assert!(answers[0].is_err() && answers[1].as_ref().is_ok_and(|linked| linked.changed));
+}
+
+#[tokio::test]
+async fn unreadable_properties_keep_no_mapping_from_being_replaced_or_removed() {
+    let fixture = Fixture::new();
+    let store = fixture.options().open().await.unwrap();
+    let properties = Properties::new([("name", "Bob")]).unwrap();
+    let links: Vec<_> =
+        (0..3).map(|n| Link::create(id(n), customer("bob")).with_properties(properties.clone())).collect();
+    store.link_many(&links).await;
+    run(&mut fixture.by_hand().await, "UPDATE acs_identity_mappings SET properties = '{'").await;
+
+    let removed = store.unlink(&id(0), Expect::Customer(customer("bob"))).await.unwrap().unwrap();
+    assert_eq!((removed.customer_id, removed.properties), (customer("bob"), Properties::default()));
+    let replaced = store.link(Link::replace(id(1), customer("bob")).with_properties(properties.clone())).await.unwrap();
+    assert_eq!(replaced.previous.unwrap().properties, Properties::default());
+    assert_eq!(store.resolve(&id(1)).await.unwrap().unwrap().properties(), &properties);
+    assert_eq!(store.unlink_customer(&customer("bob")).await.unwrap(), 2);
 }
 
 #[tokio::test]
@@ -223,7 +246,9 @@ async fn what_was_acknowledged_survives_the_death_of_the_process() {
     }
     let fixture = Fixture::new();
     let mut acknowledged = Vec::new();
-    for round in 0..5 {
+    let start = Instant::now();
+    while acknowledged.len() < 100 {
+        assert!(start.elapsed() < Duration::from_secs(300), "{acknowledged:?}");
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "what_was_acknowledged_survives_the_death_of_the_process"])
             .env(CHILD, &fixture.path)
@@ -233,7 +258,7 @@ async fn what_was_acknowledged_survives_the_death_of_the_process() {
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let mut numbers =
             lines.filter_map(|line| line.rsplit_once("acknowledged ").and_then(|(_, n)| n.parse::<usize>().ok()));
-        acknowledged.extend(numbers.by_ref().take(20 + round));
+        acknowledged.extend(numbers.by_ref().take(20));
         // SIGKILL, wherever it is just now.
         child.kill().unwrap();
         child.wait().unwrap();
@@ -259,5 +284,4 @@ async fn what_was_acknowledged_survives_the_death_of_the_process() {
         }
         store.close().await;
     }
-    assert!(acknowledged.len() >= 100);
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use acs_identity_core::{
-    AcsId, Change, ChangeFeed, CustomerId, Expect, Link, LostReason, MappingStore, Resolver, Revision,
+    AcsId, Change, ChangeFeed, CustomerId, Expect, Link, LostReason, MappingStore, PageRequest, Resolver, Revision,
 };
 use acs_identity_sql::{SqliteOptions, SqliteStore};
 use futures::StreamExt;
@@ -32,9 +32,18 @@ impl Fixture {
     }
 
     /// Somebody else's connection, with no knowledge of the store.
-    async fn by_hand(&self, statements: &[&'static str]) {
+    async fn connect(&self) -> SqliteConnection {
         let url = format!("sqlite:{}", self.folder.path().join("a.db").display());
-        let mut connection = SqliteConnection::connect(&url).await.unwrap();
+        SqliteConnection::connect(&url).await.unwrap()
+    }
+
+    async fn logged(&self) -> i64 {
+        let sql = "SELECT count(*) FROM acs_identity_changes";
+        sqlx::query_scalar(sql).fetch_one(&mut self.connect().await).await.unwrap()
+    }
+
+    async fn by_hand(&self, statements: &[&'static str]) {
+        let mut connection = self.connect().await;
         for sql in statements {
             sqlx::query(*sql).execute(&mut connection).await.unwrap();
         }
@@ -80,12 +89,52 @@ async fn the_stores_own_writes_are_told_with_their_revisions() {
     fixture.store.unlink(&id("a"), Expect::Any).await.unwrap();
     let third = fixture.link(Link::create(id("a"), "al".parse().unwrap())).await;
     let news = news(&fixture, &mut changes).await;
-    for expected in
-        [Change::Acs(id("a"), Some(second)), customer("bob"), customer("al"), Change::Acs(id("a"), Some(third))]
-    {
-        assert!(news.contains(&expected), "{expected:?} in {news:?}");
-    }
-    assert!(matches!(news.last(), Some(Change::Customer(_))));
+    let [Change::Acs(a, Some(re_linked)), Change::Customer(before), Change::Customer(after), rest @ ..] = &news[..]
+    else {
+        panic!("{news:?}")
+    };
+    assert_eq!((a, *re_linked, before.as_str(), after.as_str()), (&id("a"), second, "bob", "al"));
+    let [Change::Acs(a, Some(unlinked)), Change::Customer(before), rest @ ..] = rest else { panic!("{news:?}") };
+    assert_eq!((a, *unlinked > second, before.as_str()), (&id("a"), true, "al"));
+    assert_eq!(rest, [Change::Acs(id("a"), Some(third)), customer("al")]);
+}
+
+#[tokio::test]
+async fn each_change_is_in_the_log_once() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let link = |name: &str, to: &str| Link::replace(id(name), to.parse().unwrap());
+    let mut known = 0;
+    let mut logged = async |expected: i64, what: &str| {
+        let new = fixture.logged().await - known;
+        assert_eq!(new, expected, "{what}");
+        known += new;
+    };
+    fixture.link(link("a", "bob")).await;
+    logged(1, "a first link").await;
+    fixture.link(link("a", "al")).await;
+    logged(1, "a re-link").await;
+    fixture.link(link("a", "al")).await;
+    logged(1, "a link of the same pair with another revision").await;
+    fixture.link(Link::create(id("a"), "al".parse().unwrap())).await;
+    logged(0, "a link that changes nothing").await;
+    store.unlink(&id("a"), Expect::Any).await.unwrap();
+    logged(1, "an unlink").await;
+    fixture.link(link("a", "al")).await;
+    logged(1, "a link after an unlink").await;
+    store.link_many(&[link("a", "bob"), link("b", "bob"), link("c", "cy")]).await;
+    logged(3, "a batch of links").await;
+    let mut mapping = store.scan(PageRequest::default()).await.unwrap().items.remove(0);
+    mapping.revision = Revision::new(mapping.revision.get() + 1000);
+    mapping.customer_id = "al".parse().unwrap();
+    store.import(&[mapping]).await;
+    logged(1, "an import").await;
+    store.unlink_customer(&"bob".parse().unwrap()).await.unwrap();
+    logged(1, "an unlink of a customer with one mapping").await;
+    fixture.link(link("d", "dora").expiring_in(Duration::ZERO)).await;
+    logged(1, "a link that has expired").await;
+    store.purge_expired(10).await.unwrap();
+    logged(0, "a purge").await;
 }
 
 #[tokio::test]
@@ -140,11 +189,7 @@ async fn a_subscriber_who_falls_behind_is_told_so() {
     let revision = fixture.link(Link::replace(id("5"), "bob".parse().unwrap())).await;
     assert_eq!(next(&mut changes).await, Some(Change::Acs(id("5"), Some(revision))));
     // The log does not grow for ever.
-    let url = format!("sqlite:{}", fixture.folder.path().join("a.db").display());
-    let mut connection = SqliteConnection::connect(&url).await.unwrap();
-    let kept: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM acs_identity_changes").fetch_one(&mut connection).await.unwrap();
-    assert_eq!(kept, 10_000);
+    assert_eq!(fixture.logged().await, 10_000);
 }
 
 #[tokio::test]
@@ -179,13 +224,22 @@ async fn a_broken_feed_says_so_and_comes_back() {
 }
 
 #[tokio::test]
-async fn a_log_that_was_emptied_may_have_hidden_something() {
+async fn a_log_that_lost_entries_may_have_hidden_something() {
     let fixture = Fixture::new().await;
-    fixture.link(Link::create(id("a"), "bob".parse().unwrap())).await;
     let mut changes = fixture.live().await;
-    fixture.by_hand(&["DELETE FROM acs_identity_changes"]).await;
-    assert_eq!(next(&mut changes).await, Some(Change::Lost(LostReason::Lagged)));
-    assert_eq!(next(&mut changes).await, Some(Change::Live));
+    for (name, statements) in [
+        ("a", ["DELETE FROM acs_identity_changes", "SELECT 1"]),
+        ("b", ["DELETE FROM acs_identity_changes WHERE acs_id = 'b'", "SELECT 1"]),
+        ("c", ["DELETE FROM acs_identity_changes", "DELETE FROM sqlite_sequence"]),
+    ] {
+        // Nothing is read between these, as nobody asks the subscription.
+        for name in ["before", name, "after"] {
+            fixture.link(Link::replace(id(name), "bob".parse().unwrap())).await;
+        }
+        fixture.by_hand(&statements).await;
+        assert_eq!(next(&mut changes).await, Some(Change::Lost(LostReason::Lagged)), "{statements:?}");
+        assert_eq!(next(&mut changes).await, Some(Change::Live), "{statements:?}");
+    }
 }
 
 #[tokio::test]

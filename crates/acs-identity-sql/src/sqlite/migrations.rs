@@ -1,6 +1,6 @@
 //! The tables, and the triggers that keep the log of changes.
 
-/// The statements of each version, oldest first. A version that was released is never changed; a new one is added.
+/// The statements of each version, oldest first; the last one notes the version. A version that was released is never changed; a new one is added.
 pub(super) const MIGRATIONS: &[&[&str]] = &[&[
     "CREATE TABLE acs_identity_schema (
     version INTEGER PRIMARY KEY
@@ -24,20 +24,29 @@ pub(super) const MIGRATIONS: &[&[&str]] = &[&[
     ON acs_identity_mappings (namespace, expires_at)
     WHERE customer_id IS NOT NULL AND expires_at IS NOT NULL",
     "CREATE INDEX acs_identity_mappings_tombstones
-    ON acs_identity_mappings (namespace, expires_at)
+    ON acs_identity_mappings (expires_at)
     WHERE customer_id IS NULL",
     // The log. Its numbers have no gaps and are given in the order of the commits, since there is one writer at a time.
+    // AUTOINCREMENT, so that a number is not given again when the log has been emptied. `at` is in seconds since the epoch.
     "CREATE TABLE acs_identity_changes (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     namespace TEXT NOT NULL,
     acs_id TEXT NOT NULL,
     revision INTEGER,
     customer_before TEXT,
-    customer_after TEXT
+    customer_after TEXT,
+    at INTEGER NOT NULL DEFAULT (unixepoch())
 ) STRICT",
     "CREATE TRIGGER acs_identity_changes_trim AFTER INSERT ON acs_identity_changes
 BEGIN
     DELETE FROM acs_identity_changes WHERE seq <= NEW.seq - 10000;
+END",
+    // What is over an hour old goes too, some of it with each change. If the clock was set back, so does what lies as far ahead.
+    "CREATE TRIGGER acs_identity_changes_age AFTER INSERT ON acs_identity_changes
+WHEN abs(NEW.at - (SELECT at FROM acs_identity_changes ORDER BY seq LIMIT 1)) >= 3600
+BEGIN
+    DELETE FROM acs_identity_changes
+    WHERE seq < (SELECT min(seq) FROM acs_identity_changes) + 500 AND abs(NEW.at - at) >= 3600;
 END",
     "CREATE TRIGGER acs_identity_mappings_insert AFTER INSERT ON acs_identity_mappings
 WHEN NEW.customer_id IS NOT NULL
@@ -45,7 +54,8 @@ BEGIN
     INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after)
     VALUES (NEW.namespace, NEW.acs_id, NEW.revision, NULL, NEW.customer_id);
 END",
-    // An INSERT OR REPLACE tells no other trigger whom it takes the ID from.
+    // An INSERT OR REPLACE tells no other trigger whom it takes the ID from. An upsert, which tells the next one too, is in
+    // the log twice; the store makes none.
     "CREATE TRIGGER acs_identity_mappings_replace BEFORE INSERT ON acs_identity_mappings
 BEGIN
     INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after)
@@ -80,4 +90,5 @@ BEGIN
     INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after)
     VALUES (OLD.namespace, OLD.acs_id, NULL, OLD.customer_id, NULL);
 END",
+    "INSERT INTO acs_identity_schema (version) VALUES (1)",
 ]];

@@ -5,20 +5,20 @@ mod migrations;
 mod open;
 mod options;
 mod statements;
+mod transaction;
 
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteArguments, SqlitePool, SqliteRow};
 use sqlx::{Arguments, Row as _};
-use tokio::runtime::Handle;
 
 use crate::dialect::{Dialect, Row, Statements, Value, WrongType};
 use crate::error::Failure;
 use crate::store::SqlStore;
 use fault::failure;
 pub use options::{SqliteOptions, Synchronous};
+use transaction::Transaction;
 
 /// A [`MappingStore`](acs_identity_core::MappingStore) in SQLite: in a file, or in the memory of this process.
 ///
@@ -30,8 +30,26 @@ pub use options::{SqliteOptions, Synchronous};
 ///
 /// # Change feed
 /// Triggers write every change to a log, whoever makes it and however, and subscribers poll that. It keeps the last
-/// 10,000 changes of all namespaces together; who falls further behind is told so. Not seen are: a change of the tables
-/// themselves, a database file put in place of the open one, and changes made while the triggers were dropped.
+/// 10,000 changes of all namespaces together, for an hour; who falls further behind is told so. Not seen are: a change of
+/// the tables themselves, a database file put in place of the open one, and changes made while the triggers were
+/// dropped. An `INSERT OR REPLACE` or an upsert made by hand is told twice.
+///
+/// # What is kept of what was removed
+/// - After an unlink, the ACS ID and its last revision (a tombstone), without the customer ID and the properties: for one
+///   hour by the store's clock, and then until the next few writes of any namespace. The same after `unlink_customer`,
+///   which leaves nothing of the customer's expired mappings either.
+/// - In the log of changes, the ACS ID and the customer IDs before and after each change, without properties: for one hour
+///   by SQLite's clock or the next 10,000 changes, and then until the next few changes.
+/// - An expired mapping, wholly, until `purge_expired`, a new link of its ACS ID or `unlink_customer` replaces it.
+///
+/// So on a database that is hardly written to, an application calls
+/// [`purge_expired`](acs_identity_core::MappingStore::purge_expired) now and then, also if no mapping of it expires: it
+/// deletes all that is over an hour old, of the log and the tombstones at most as many as its limit. SQLite
+/// itself leaves the bytes of what was deleted in the file until it uses their space again; `VACUUM` removes them.
+///
+/// # Rows changed by hand
+/// What can't be read as a mapping is `Corrupt`, never absent. But a row of which only the properties can't be read may
+/// be replaced and unlinked; the mapping that a write then answers with is without properties.
 ///
 /// # Deadlines
 /// A call has a deadline (see [`SqliteOptions::call_deadline`]). `link_many`, `import`, `unlink_customer` and
@@ -83,13 +101,13 @@ impl Dialect for Sqlite {
         // Immediate: a transaction that reads first and asks for the write lock later fails at once if somebody else
         // wrote in between, whatever the busy timeout is.
         Self::execute(&mut connection, "BEGIN IMMEDIATE", &[]).await?;
-        Ok(Transaction(Some(connection)))
+        Ok(Transaction::of(connection))
     }
 
     async fn commit(mut transaction: Self::Transaction) -> Result<(), Failure> {
         match Self::execute(&mut transaction, "COMMIT", &[]).await {
             Ok(_) => {
-                transaction.0 = None;
+                drop(transaction.ended());
                 Ok(())
             }
             // Still open: the commit did not begin.
@@ -105,10 +123,9 @@ impl Dialect for Sqlite {
         }
     }
 
-    async fn rollback(mut transaction: Self::Transaction) {
-        if let Some(mut connection) = transaction.0.take() {
-            // Some failures have rolled back already; that this one then fails says that all is well.
-            let _ = Self::execute(&mut connection, "ROLLBACK", &[]).await;
+    async fn rollback(transaction: Self::Transaction) {
+        if let Some(connection) = transaction.ended() {
+            transaction::roll_back(connection).await;
         }
     }
 
@@ -135,6 +152,10 @@ impl Dialect for Sqlite {
     ) -> Result<u64, Failure> {
         let done = sqlx::query_with(sql, arguments(values)?).execute(&mut **connection).await.map_err(failure)?;
         Ok(done.rows_affected())
+    }
+
+    fn in_use(pool: &Self::Pool) -> u32 {
+        pool.size().saturating_sub(u32::try_from(pool.num_idle()).unwrap_or(u32::MAX))
     }
 
     fn is_closed(pool: &Self::Pool) -> bool {
@@ -172,36 +193,6 @@ impl Row for SqliteRow {
 
     fn integer(&self, column: usize) -> Result<Option<i64>, WrongType> {
         self.try_get(column).map_err(|_| WrongType)
-    }
-}
-
-/// A connection with an open transaction; there until the transaction has ended.
-// Not the driver's own transaction: that one loses count where SQLite rolled back by itself, after a full disk for
-// instance, and its connection then begins no other.
-#[derive(Debug)]
-pub struct Transaction(Option<PoolConnection<sqlx::Sqlite>>);
-
-const ENDED: &str = "a transaction is used only while it is open";
-
-impl Deref for Transaction {
-    type Target = PoolConnection<sqlx::Sqlite>;
-    fn deref(&self) -> &Self::Target {
-        self.0.as_ref().expect(ENDED)
-    }
-}
-
-impl DerefMut for Transaction {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        self.0.as_mut().expect(ENDED)
-    }
-}
-
-/// For a task that panicked half-way; everyone else commits or rolls back.
-impl Drop for Transaction {
-    fn drop(&mut self) {
-        if let (Some(connection), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
-            runtime.spawn(Sqlite::rollback(Self(Some(connection))));
-        }
     }
 }
 
@@ -247,7 +238,7 @@ mod tests {
             let store = options.open().await.unwrap();
             store.link(link(0)).await.unwrap();
             let set_limit = async |sql| {
-                let mut connection = Sqlite::acquire(&store.shared().writer).await.unwrap();
+                let mut connection = Sqlite::acquire(store.shared().writer()).await.unwrap();
                 Sqlite::fetch_all(&mut connection, sql, &[]).await.unwrap();
             };
             // The smallest that there can be: as many pages as there are.
@@ -297,14 +288,47 @@ mod tests {
         }
     }
 
+    /// A connection comes back a little after the call that had it.
+    async fn eventually(holds: impl Fn() -> bool) {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     #[tokio::test]
-    async fn a_dropped_transaction_is_rolled_back() {
-        let store = SqliteStore::in_memory().await.unwrap();
-        let mut transaction = Sqlite::begin(Sqlite::acquire(&store.shared().writer).await.unwrap()).await.unwrap();
-        let sql = "INSERT INTO acs_identity_mappings VALUES ('default', 'a', 'bob', NULL, 0, NULL, 1)";
-        assert_eq!(Sqlite::execute(&mut transaction, sql, &[]).await.unwrap(), 1);
-        drop(transaction);
-        assert!(store.resolve(&"a".parse().unwrap()).await.unwrap().is_none());
+    async fn connections_are_counted_while_they_are_in_use() {
+        let (_folder, options) = in_memory_and_in_file().await;
+        for options in options {
+            let store = options.open().await.unwrap();
+            store.link(link(0)).await.unwrap();
+            eventually(|| store.connections_in_use() == 0).await;
+            let connection = Sqlite::acquire(store.shared().writer()).await.unwrap();
+            assert_eq!(store.in_namespace("other".parse().unwrap()).connections_in_use(), 1);
+            drop(connection);
+            eventually(|| store.connections_in_use() == 0).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_link_made_while_a_customer_is_unlinked_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = SqliteOptions::file(folder.path().join("a.db")).busy_timeout(Duration::from_secs(60));
+        let options = options.call_deadline(Duration::from_secs(60));
+        let (store, other) = (options.clone().open().await.unwrap(), options.open().await.unwrap());
         store.link(link(1)).await.unwrap();
+        // Somebody else links one more, and commits after it was settled which there are at the start.
+        let mut linking = Sqlite::begin(Sqlite::acquire(other.shared().writer()).await.unwrap()).await.unwrap();
+        let sql = "INSERT INTO acs_identity_mappings VALUES ('default', '2', 'bob', NULL, 9000000000000000, NULL, 1)";
+        Sqlite::execute(&mut linking, sql, &[]).await.unwrap();
+        eventually(|| store.connections_in_use() == 0).await;
+        let unlinking = tokio::spawn({
+            let store = store.clone();
+            async move { store.unlink_customer(&"bob".parse().unwrap()).await }
+        });
+        eventually(|| Sqlite::in_use(store.shared().writer()) == 1).await;
+        Sqlite::commit(linking).await.unwrap();
+        assert_eq!(unlinking.await.unwrap().unwrap(), 1);
+        let found = store.resolve_many(&[link(1).acs_id, link(2).acs_id]).await;
+        assert!(matches!(&found[0], Ok(None)) && matches!(&found[1], Ok(Some(_))));
     }
 }

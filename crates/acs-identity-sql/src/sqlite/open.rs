@@ -39,13 +39,14 @@ pub(super) async fn open(options: SqliteOptions) -> Result<SqliteStore> {
         Some(_) => capabilities.with(Capability::Durable),
         None => capabilities.without(Capability::Durable, "the mappings live in the memory of one process"),
     };
-    let (writer, reader) = pools(&options).map_err(named)?;
+    let (reader, writer) = pools(&options).map_err(named)?;
+    let written = writer.as_ref().unwrap_or(&reader);
     let prepared = crate::run::run(2 * options.call_deadline, {
-        let (writer, in_file, deadline) = (writer.clone(), options.path.is_some(), options.call_deadline);
+        let (writer, in_file, deadline) = (written.clone(), options.path.is_some(), options.call_deadline);
         move |_| async move { prepare(&writer, in_file, deadline).await }
     });
     if let Err(failure) = prepared.await {
-        writer.close().await;
+        written.close().await;
         return Err(named(failure));
     }
     let shared = Shared {
@@ -70,8 +71,8 @@ fn named(failure: Failure) -> Error {
     error.in_operation("open").in_backend(Sqlite::BACKEND)
 }
 
-/// The pool for writing and the one for reading, which in memory are the same.
-fn pools(options: &SqliteOptions) -> Result<(SqlitePool, SqlitePool), Failure> {
+/// The pool for reading and the one for writing; in memory there is one for both.
+fn pools(options: &SqliteOptions) -> Result<(SqlitePool, Option<SqlitePool>), Failure> {
     // A connection is kept for ever: it has no peer that may vanish, and in memory it is the database.
     let pool = SqlitePoolOptions::new()
         .acquire_timeout(options.call_deadline)
@@ -84,7 +85,7 @@ fn pools(options: &SqliteOptions) -> Result<(SqlitePool, SqlitePool), Failure> {
         .row_buffer_size(512);
     let Some(path) = &options.path else {
         let only = pool.max_connections(1).connect_lazy_with(connect.in_memory(true));
-        return Ok((only.clone(), only));
+        return Ok((only, None));
     };
     // Absolute, so that no path is taken for a URI, and none changes its meaning with the working folder.
     let path = std::path::absolute(path).map_err(|_| Failure::Setup("the path cannot be made absolute"))?;
@@ -94,7 +95,7 @@ fn pools(options: &SqliteOptions) -> Result<(SqlitePool, SqlitePool), Failure> {
     });
     let writer = pool.clone().max_connections(1).connect_lazy_with(connect.clone().create_if_missing(true));
     let reader = pool.max_connections(options.readers).connect_lazy_with(connect.pragma("query_only", "ON"));
-    Ok((writer, reader))
+    Ok((reader, Some(writer)))
 }
 
 /// Makes the database ready. Others may be doing the same, so a lock is waited for.

@@ -8,7 +8,7 @@ use crate::dialect::Statements;
 /// Sizes of a statement that looks for several IDs. A list is filled up by repeating its last ID, which costs little.
 const LOOKUPS: &[usize] = &[1, 8, 64, 512];
 /// Sizes of a statement that writes several rows, which can't be filled up.
-const PUTS: &[usize] = &[1, 8, 64];
+const WRITES: &[usize] = &[1, 8, 64];
 
 pub(super) static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| Statements {
     resolve: "SELECT customer_id, properties, expires_at, revision FROM acs_identity_mappings \
@@ -17,7 +17,8 @@ pub(super) static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| Statements
     present: Batch::new(LOOKUPS, |size| {
         lookup("customer_id, properties, expires_at, revision, acs_id, created_at", size)
     }),
-    put: Batch::new(PUTS, put),
+    insert: Batch::new(WRITES, insert),
+    update: Batch::new(WRITES, update),
     scan: "SELECT customer_id, properties, expires_at, revision, acs_id, created_at FROM acs_identity_mappings \
         WHERE namespace = ? AND acs_id > ? ORDER BY acs_id LIMIT ?",
     mappings_of: "SELECT customer_id, properties, expires_at, revision, acs_id, created_at FROM acs_identity_mappings \
@@ -28,16 +29,20 @@ pub(super) static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| Statements
         WHERE namespace = ?1 AND acs_id IN (\
             SELECT acs_id FROM acs_identity_mappings \
             WHERE namespace = ?1 AND customer_id IS NOT NULL AND expires_at <= ?2 ORDER BY expires_at LIMIT ?4)",
-    forget: "DELETE FROM acs_identity_mappings WHERE namespace = ?1 AND acs_id IN (\
-            SELECT acs_id FROM acs_identity_mappings \
-            WHERE namespace = ?1 AND customer_id IS NULL AND expires_at <= ?2 ORDER BY expires_at LIMIT ?3)",
-    newest_change: "SELECT max(seq) FROM acs_identity_changes",
-    changes_from: "SELECT seq, iif(namespace = ?2, acs_id, NULL), iif(namespace = ?2, revision, NULL), \
+    forget: "DELETE FROM acs_identity_mappings WHERE (namespace, acs_id) IN (\
+            SELECT namespace, acs_id FROM acs_identity_mappings \
+            WHERE customer_id IS NULL AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2)",
+    trim_changes: "DELETE FROM acs_identity_changes \
+        WHERE seq < (SELECT min(seq) FROM acs_identity_changes) + ?1 AND abs(unixepoch() - at) >= 3600",
+    // SQLite remembers the last number of an AUTOINCREMENT, also when its row is gone. The log itself is asked, too, so that
+    // its loss is noticed.
+    newest_change: "SELECT max(seq) FROM (SELECT max(seq) AS seq FROM acs_identity_changes \
+        UNION ALL SELECT seq FROM sqlite_sequence WHERE name = 'acs_identity_changes')",
+    changes_after: "SELECT seq, iif(namespace = ?2, acs_id, NULL), iif(namespace = ?2, revision, NULL), \
             iif(namespace = ?2, customer_before, NULL), iif(namespace = ?2, customer_after, NULL) \
-        FROM acs_identity_changes WHERE seq >= ?1 ORDER BY seq LIMIT ?3",
+        FROM acs_identity_changes WHERE seq > ?1 ORDER BY seq LIMIT ?3",
     schema_exists: "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'acs_identity_schema'",
     schema_version: "SELECT max(version) FROM acs_identity_schema",
-    set_schema_version: "INSERT INTO acs_identity_schema (version) VALUES (?)",
 });
 
 fn lookup(columns: &str, size: usize) -> String {
@@ -45,14 +50,25 @@ fn lookup(columns: &str, size: usize) -> String {
     format!("SELECT {columns} FROM acs_identity_mappings WHERE namespace = ? AND acs_id IN ({ids})")
 }
 
-fn put(size: usize) -> String {
-    let rows = vec!["(?, ?, ?, ?, ?, ?, ?)"; size].join(", ");
+fn rows(size: usize) -> String {
+    vec!["(?, ?, ?, ?, ?, ?, ?)"; size].join(", ")
+}
+
+// Two statements and no upsert, which fires the triggers of an insert and those of an update, and so logs a change twice.
+fn insert(size: usize) -> String {
     format!(
         "INSERT INTO acs_identity_mappings \
-            (namespace, acs_id, customer_id, properties, created_at, expires_at, revision) VALUES {rows} \
-        ON CONFLICT (namespace, acs_id) DO UPDATE SET customer_id = excluded.customer_id, \
-            properties = excluded.properties, created_at = excluded.created_at, expires_at = excluded.expires_at, \
-            revision = excluded.revision"
+            (namespace, acs_id, customer_id, properties, created_at, expires_at, revision) VALUES {}",
+        rows(size)
+    )
+}
+
+fn update(size: usize) -> String {
+    format!(
+        "UPDATE acs_identity_mappings SET customer_id = new.column3, properties = new.column4, \
+            created_at = new.column5, expires_at = new.column6, revision = new.column7 \
+        FROM (VALUES {}) AS new WHERE namespace = new.column1 AND acs_id = new.column2",
+        rows(size)
     )
 }
 
@@ -94,18 +110,30 @@ mod tests {
                 "SEARCH acs_identity_mappings USING INDEX acs_identity_mappings_customer \
                     (namespace=? AND customer_id=?)",
             ),
-            (STATEMENTS.changes_from, "SEARCH acs_identity_changes USING INTEGER PRIMARY KEY (rowid>?)"),
-            (STATEMENTS.newest_change, "SEARCH acs_identity_changes"),
+            (STATEMENTS.changes_after, "SEARCH acs_identity_changes USING INTEGER PRIMARY KEY (rowid>?)"),
+            (
+                STATEMENTS.newest_change,
+                // `sqlite_sequence` has one row for each table of the database that counts.
+                "CO-ROUTINE (subquery-2); COMPOUND QUERY; LEFT-MOST SUBQUERY; SEARCH acs_identity_changes; \
+                    UNION ALL; SCAN sqlite_sequence; SEARCH (subquery-2)",
+            ),
+            (
+                STATEMENTS.trim_changes,
+                "SEARCH acs_identity_changes USING INTEGER PRIMARY KEY (rowid<?); SCALAR SUBQUERY 1; \
+                    SEARCH acs_identity_changes",
+            ),
         ] {
             assert_eq!(plan(&mut connection, sql).await, expected, "{sql}");
         }
         for (sql, index) in [
-            (STATEMENTS.bury_expired, "acs_identity_mappings_expiring"),
-            (STATEMENTS.forget, "acs_identity_mappings_tombstones"),
+            (STATEMENTS.bury_expired, "acs_identity_mappings_expiring (namespace=? AND expires_at<?)"),
+            (STATEMENTS.forget, "acs_identity_mappings_tombstones (expires_at<?)"),
         ] {
             let plan = plan(&mut connection, sql).await;
             assert!(plan.starts_with(by_key) && !plan.contains("SCAN") && !plan.contains("TEMP"), "{plan}");
-            assert!(plan.contains(&format!("INDEX {index} (namespace=? AND expires_at<?)")), "{plan}");
+            assert!(plan.contains(&format!("INDEX {index}")), "{plan}");
         }
+        let plan = plan(&mut connection, STATEMENTS.update.within(64).unwrap().1).await;
+        assert_eq!(plan, format!("SCAN 64-ROW VALUES CLAUSE; {by_key}"));
     }
 }
