@@ -56,7 +56,8 @@ pub trait MappingStore: Resolver {
     async fn unlink(&self, id: &AcsId, expect: Expect) -> Result<Option<Mapping>>;
 
     /// Removes the mappings of a customer that are there when it starts, each only if it is still the customer's, and
-    /// answers with how many it removed. A link that is made meanwhile may stay. May be repeated.
+    /// answers with how many it removed. His expired mappings are removed, too, and not counted. A link that is made
+    /// meanwhile may stay. May be repeated.
     ///
     /// # Errors
     /// After an error some may have been removed.
@@ -76,7 +77,8 @@ pub trait MappingStore: Resolver {
     async fn scan(&self, page: PageRequest) -> Result<Page<Mapping>>;
 
     /// Frees the space of at most so many expired mappings, and answers with how many there were. Expired mappings
-    /// read as absent in any case; an application calls this now and then, until it answers 0.
+    /// read as absent in any case; an application calls this now and then, until it answers 0. It also removes what the
+    /// store remembers of unlinked IDs, once its time of an hour is over; that is not counted.
     async fn purge_expired(&self, limit: u32) -> Result<u64>;
 
     /// Checks that the backend can be reached and answers.

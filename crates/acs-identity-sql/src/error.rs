@@ -29,6 +29,8 @@ pub enum Failure {
     Abandoned,
     #[error("the commit was not acknowledged")]
     OutcomeUnknown,
+    #[error("the commit failed on its way to the disk")]
+    Unacknowledged { source: Code },
     #[error("the task of the call ended without an answer")]
     Task,
     #[error("column {0} of a stored row cannot be read")]
@@ -59,7 +61,7 @@ impl Failure {
             Self::Locked { .. } | Self::Disconnected | Self::Closed => ErrorKind::Unavailable,
             Self::NoConnection | Self::Deadline(_) | Self::Abandoned => ErrorKind::Timeout,
             Self::Driver | Self::Task | Self::Properties => ErrorKind::Internal,
-            Self::OutcomeUnknown => ErrorKind::OutcomeUnknown,
+            Self::OutcomeUnknown | Self::Unacknowledged { .. } => ErrorKind::OutcomeUnknown,
             Self::Unreadable(_) => ErrorKind::Corrupt,
             Self::NewerSchema { .. } | Self::Setup(_) => ErrorKind::Misconfigured,
             Self::Refused(error) => error.kind(),
@@ -72,7 +74,9 @@ impl From<Failure> for Error {
         let error = Error::new(failure.kind(), failure.to_string());
         match failure {
             Failure::Refused(error) => error,
-            Failure::Database { source, .. } | Failure::Locked { source } => error.with_source(source),
+            Failure::Database { source, .. } | Failure::Locked { source } | Failure::Unacknowledged { source } => {
+                error.with_source(source)
+            }
             _ => error,
         }
     }

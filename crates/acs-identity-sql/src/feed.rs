@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::pin::pin;
 
 use acs_identity_core::{AcsId, Change, CustomerId, LostReason, Revision};
+use futures::StreamExt;
 use futures::future::select;
 use futures::stream::{self, BoxStream};
 
@@ -16,9 +17,11 @@ const BATCH: i64 = 512;
 
 pub(crate) fn subscribe<D: Dialect>(store: SqlStore<D>) -> BoxStream<'static, Change> {
     let subscription = Subscription { store, place: None, due: true, ready: VecDeque::new() };
-    Box::pin(stream::unfold(subscription, |mut subscription| async move {
+    let changes = stream::unfold(subscription, |mut subscription| async move {
         subscription.next().await.map(|change| (change, subscription))
-    }))
+    });
+    // An application may poll once too often.
+    Box::pin(changes.fuse())
 }
 
 /// One subscriber. Nothing runs for it but while it is asked, and what it has not asked for yet waits in the log.

@@ -94,13 +94,30 @@ impl Space {
         for mapping in held {
             match self.unlink(&mapping.acs_id, &expect) {
                 Ok(Some(_)) => removed += 1,
-                // Somebody removed or re-linked it since: it is not the customer's any more.
-                Ok(None) => {}
+                // Already absent for everyone, but the customer is to be forgotten.
+                Ok(None) => self.bury_expired(&mapping),
+                // Somebody re-linked it since: it is not the customer's any more.
                 Err(error) if error.kind() == crate::ErrorKind::Conflict => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(removed)
+    }
+
+    /// Removes a mapping if it is still there, and expired.
+    fn bury_expired(&self, mapping: &Arc<Mapping>) {
+        let mut shard = write(&self.forward[self.place(&mapping.acs_id)]);
+        let now = self.clock.now();
+        if mapping.is_expired(now) && shard.get(&mapping.acs_id).is_some_and(|there| Arc::ptr_eq(there, mapping)) {
+            self.bury_in(&mut shard, mapping, now);
+        }
+    }
+
+    /// Puts a tombstone in place of an expired mapping, since the ID's revision must rise across an expiry as across an
+    /// unlink. Tells nobody: an expiry is no change.
+    fn bury_in(&self, shard: &mut Shard, mapping: &Mapping, now: Timestamp) {
+        write(&self.reverse[self.place(&mapping.customer_id)]).remove(mapping);
+        shard.bury(&mapping.acs_id, mapping.revision, now);
     }
 
     pub(super) fn mappings_of(&self, customer: &CustomerId, page: &PageRequest) -> Result<Page<Mapping>> {
@@ -155,9 +172,7 @@ impl Space {
             let now = self.clock.now();
             shard.sweep(now);
             for mapping in shard.expired(now, left) {
-                // The ID's revision must rise across an expiry as across an unlink, so a tombstone stays behind.
-                write(&self.reverse[self.place(&mapping.customer_id)]).remove(&mapping);
-                shard.bury(&mapping.acs_id, mapping.revision, now);
+                self.bury_in(&mut shard, &mapping, now);
                 left -= 1;
             }
         }
@@ -239,4 +254,22 @@ fn parse_cursor<T>(cursor: &Cursor, listing: char, place: impl Fn(&str) -> Optio
 
 fn bad_cursor() -> Error {
     Error::invalid_input("the cursor is not one of this listing")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::SystemClock;
+
+    #[test]
+    fn nothing_is_left_of_a_customer_who_is_unlinked_not_even_what_has_expired() {
+        let space = Space::new(Arc::new(SystemClock));
+        let (bob, id) = ("bob".parse().unwrap(), "8:acs:r_1".parse::<AcsId>().unwrap());
+        space.link(&Link::create(id.clone(), CustomerId::clone(&bob)).expiring_in(Duration::ZERO)).unwrap();
+        assert_eq!(space.unlink_customer(&bob).unwrap(), 0);
+        assert!(read(&space.reverse[space.place(&bob)]).of(&bob, None, 9).is_empty());
+        assert!(matches!(read(&space.forward[space.place(&id)]).present(&id), Present::Tombstone(_)));
+    }
 }

@@ -24,7 +24,9 @@ fn result_code(code: i32) -> Failure {
     // The low byte is the primary code, the others tell more about it.
     let (kind, what) = match code & 0xff {
         5 | 6 => return Failure::Locked { source },
-        1 | 17 | 19 | 20 => (ErrorKind::Misconfigured, "the tables are not the ones that this store made"),
+        1 | 17 | 19 | 20 => {
+            (ErrorKind::Misconfigured, "the tables are not there, or not the ones that this store made")
+        }
         3 | 8 | 23 => (ErrorKind::Denied, "the database may not be written by this process"),
         4 | 9 => (ErrorKind::Unavailable, "the statement was interrupted"),
         7 => (ErrorKind::Unavailable, "there is not enough memory"),

@@ -26,13 +26,15 @@ use transaction::Transaction;
 /// writer, and there is one writer at a time, in this process and among all of them. A write that returned has been
 /// synced to the disk (see [`Synchronous`]). Times and expiries are by this machine's clock.
 ///
-/// A memory database has one connection for everything and is gone when the store is.
+/// A memory database has one connection for everything and is gone when the store is. It should be used on one runtime: when
+/// the runtime ends on which its connection was used last, the connection may be closed, the mappings are gone, and
+/// every call is `Misconfigured`.
 ///
 /// # Change feed
 /// Triggers write every change to a log, whoever makes it and however, and subscribers poll that. It keeps the last
 /// 10,000 changes of all namespaces together, for an hour; who falls further behind is told so. Not seen are: a change of
-/// the tables themselves, a database file put in place of the open one, and changes made while the triggers were
-/// dropped. An `INSERT OR REPLACE` or an upsert made by hand is told twice.
+/// the tables themselves, changes made while the triggers were dropped, and whom an `UPDATE OR REPLACE` takes an ACS ID from.
+/// An `INSERT OR REPLACE` or an upsert made by hand is told twice.
 ///
 /// # What is kept of what was removed
 /// - After an unlink, the ACS ID and its last revision (a tombstone), without the customer ID and the properties: for one
@@ -46,6 +48,9 @@ use transaction::Transaction;
 /// [`purge_expired`](acs_identity_core::MappingStore::purge_expired) now and then, also if no mapping of it expires: it
 /// deletes all that is over an hour old, of the log and the tombstones at most as many as its limit. SQLite
 /// itself leaves the bytes of what was deleted in the file until it uses their space again; `VACUUM` removes them.
+///
+/// # The file
+/// It must stay where it is: SQLite does not notice that an open file was deleted, and writes to one that is gone are lost.
 ///
 /// # Rows changed by hand
 /// What can't be read as a mapping is `Corrupt`, never absent. But a row of which only the properties can't be read may
@@ -110,15 +115,16 @@ impl Dialect for Sqlite {
                 drop(transaction.ended());
                 Ok(())
             }
-            // Still open: the commit did not begin.
-            Err(locked @ Failure::Locked { .. }) => {
+            Err(failure) => {
                 Self::rollback(transaction).await;
-                Err(locked)
-            }
-            // The log may or may not have reached the disk.
-            Err(_) => {
-                Self::rollback(transaction).await;
-                Err(Failure::OutcomeUnknown)
+                Err(match failure {
+                    // Locked, out of memory, interrupted, disk full: SQLite has not committed, and says so by its code.
+                    Failure::Locked { .. } => failure,
+                    Failure::Database { ref source, .. } if [7, 9, 13].contains(&(source.code & 0xff)) => failure,
+                    // The log may or may not have reached the disk.
+                    Failure::Database { source, .. } => Failure::Unacknowledged { source },
+                    _ => Failure::OutcomeUnknown,
+                })
             }
         }
     }
