@@ -124,7 +124,7 @@ fn events() -> Vec<(&'static str, Value)> {
     });
     let unheard_of = json!({
         "specversion": "1.0", "id": "4", "source": "/contoso", "type": "Contoso.SomethingNew",
-        "data": { "agent": { "rawId": "48:echo" }, "userRawId": extension, "untouched": "8:acs:plain_text" }
+        "data": { "agent": { "rawId": "48:echo" }, "userRawId": extension, "untouchedText": "8:acs:plain_text" }
     });
     vec![("a.json", chat), ("b.json", cloud), ("c.json", unheard_of)]
 }

@@ -14,6 +14,7 @@ use acs_identity_core::{
 };
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use tokio::task::JoinError;
 
 use crate::ReadThrough;
 use crate::guarded::guarded;
@@ -189,9 +190,15 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
             bars.lift(&outcome.as_ref().map_or(Effect::Unknown, effect));
             outcome
         });
-        let shut_down =
-            |_| Err(Error::new(ErrorKind::OutcomeUnknown, "the runtime is shutting down").in_backend("cache"));
-        task.await.unwrap_or_else(shut_down)
+        let lost = |error: JoinError| {
+            let why = if error.is_panic() {
+                "its task panicked: has the runtime a timer?"
+            } else {
+                "the runtime is shutting down"
+            };
+            Err(Error::new(ErrorKind::OutcomeUnknown, why).in_backend("cache"))
+        };
+        task.await.unwrap_or_else(lost)
     }
 
     /// Runs a write of many items; what happens to all happens to each.

@@ -27,6 +27,9 @@ struct Cached<B> {
 trait Backend: Send + Sync {
     type Store: MappingStore + ChangeFeed + 'static;
 
+    /// How many changes its feed keeps.
+    const FEED_KEEPS: u32;
+
     async fn store(&self, clock: &ManualClock, namespace: Namespace) -> Self::Store;
 }
 
@@ -57,6 +60,10 @@ impl<B: Backend> Fixture for Cached<B> {
         Some(Box::new(self.backend.store(&self.clock, namespace).await))
     }
 
+    fn feed_keeps(&self) -> Option<u32> {
+        Some(B::FEED_KEEPS)
+    }
+
     fn clock(&self) -> Option<ManualClock> {
         Some(self.clock.clone())
     }
@@ -72,6 +79,7 @@ struct Memory(OnceCell<MemoryStore>);
 #[async_trait]
 impl Backend for Memory {
     type Store = MemoryStore;
+    const FEED_KEEPS: u32 = 4096;
 
     async fn store(&self, clock: &ManualClock, namespace: Namespace) -> MemoryStore {
         let store = self.0.get_or_init(|| async { MemoryStore::with_clock(Arc::new(clock.clone())) }).await;
@@ -95,6 +103,7 @@ impl Sqlite {
 #[async_trait]
 impl Backend for Sqlite {
     type Store = SqliteStore;
+    const FEED_KEEPS: u32 = 10_000;
 
     async fn store(&self, clock: &ManualClock, namespace: Namespace) -> SqliteStore {
         let open = || async {

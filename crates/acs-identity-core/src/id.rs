@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::redact::{Excerpt, Redacted};
+use crate::wire::unquoted;
 use crate::{CommunicationIdentifier, Error, IdentityType, Result};
 
 /// The most bytes of an [`AcsId`] or a [`CustomerId`].
@@ -154,7 +155,7 @@ macro_rules! text_id {
                         $name::new(text).map_err(E::custom)
                     }
                 }
-                deserializer.deserialize_str(Visitor)
+                deserializer.deserialize_str(Visitor).map_err(unquoted)
             }
         }
     };

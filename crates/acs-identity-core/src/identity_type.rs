@@ -3,13 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::redact::Excerpt;
+use crate::wire::unquoted;
 use crate::{Error, Result};
 
 /// What an identity is: a person, a telephone or a program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub enum IdentityType {
     /// A person: a communication user, a Teams user or a Teams extension user.
     User,
@@ -53,6 +54,20 @@ impl FromStr for IdentityType {
                 Excerpt(name.as_bytes())
             ))),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for IdentityType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(remote = "IdentityType", rename = "IdentityType")]
+        enum Form {
+            User,
+            Pstn,
+            Bot,
+            Unknown,
+        }
+        Form::deserialize(deserializer).map_err(unquoted)
     }
 }
 

@@ -1,11 +1,12 @@
 //! A stored mapping.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::wire::unquoted;
 use crate::{AcsId, CustomerId, Properties, Revision, Timestamp};
 
 /// One stored link between an ACS ID and a customer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Mapping {
     /// The ACS ID; has one mapping at most.
@@ -13,10 +14,8 @@ pub struct Mapping {
     /// The customer whose ACS ID it is; may have several.
     pub customer_id: CustomerId,
     /// Custom properties.
-    #[serde(default)]
     pub properties: Properties,
     /// When it expires by the store's clock; `None` if it does not.
-    #[serde(default)]
     pub expires_at: Option<Timestamp>,
     /// Its version.
     pub revision: Revision,
@@ -33,6 +32,25 @@ impl Mapping {
     /// Whether it has expired at this time of the store's clock.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
+/// `properties` and `expires_at` may be missing, and other fields are passed over.
+impl<'de> Deserialize<'de> for Mapping {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(remote = "Mapping", rename = "Mapping")]
+        struct Form {
+            acs_id: AcsId,
+            customer_id: CustomerId,
+            #[serde(default)]
+            properties: Properties,
+            #[serde(default)]
+            expires_at: Option<Timestamp>,
+            revision: Revision,
+            created_at: Timestamp,
+        }
+        Form::deserialize(deserializer).map_err(unquoted)
     }
 }
 

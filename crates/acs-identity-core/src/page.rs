@@ -2,14 +2,15 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::wire::unquoted;
 use crate::{Error, Result, Timestamp};
 
 /// Where a listing goes on. Opaque: made by a store, and handed back to the same store.
 ///
 /// It may hold an ID, so `Debug` does not show it and it should be kept like one.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Cursor(String);
 
@@ -22,6 +23,12 @@ impl Cursor {
     /// What the store put in. A store must take it for what it is: input that may have been tampered with.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Cursor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self).map_err(unquoted)
     }
 }
 

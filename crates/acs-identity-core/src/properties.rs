@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::redact::Excerpt;
+use crate::wire::unquoted;
 use crate::{Error, Result};
 
 /// Small custom values that an application keeps with a mapping, such as a tenant or a display name.
@@ -126,7 +127,7 @@ impl<'de> Deserialize<'de> for Properties {
                 Properties::new(entries).map_err(serde::de::Error::custom)
             }
         }
-        deserializer.deserialize_map(Visitor)
+        deserializer.deserialize_map(Visitor).map_err(unquoted)
     }
 }
 

@@ -2,17 +2,17 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Timestamp;
+use crate::wire::unquoted;
 
 /// The version of one ACS ID's mapping: it rises with every write of that ID, also across an unlink and a new link.
 ///
 /// Only the order means something, and only between revisions of the same ACS ID. The value is the
 /// store's time in microseconds, or one more than the revision before, whichever is greater; so an
 /// importing store can keep the revisions of another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(from = "u64")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Revision(u64);
 
 impl Revision {
@@ -51,6 +51,12 @@ impl fmt::Display for Revision {
 impl From<u64> for Revision {
     fn from(value: u64) -> Self {
         Self::new(value)
+    }
+}
+
+impl<'de> Deserialize<'de> for Revision {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        u64::deserialize(deserializer).map(Self::new).map_err(unquoted)
     }
 }
 

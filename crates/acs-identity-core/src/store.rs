@@ -22,6 +22,10 @@ use crate::{
 /// `InvalidInput` is said before any I/O. `Unavailable` and `Timeout` say that nothing was changed. A write whose
 /// answer was lost is `OutcomeUnknown`. After [`close`](Self::close), every call is `Unavailable`.
 ///
+/// # Deadlines
+/// Every call ends within a deadline of the store's. Those on many items (`link_many`, `import`, `unlink_customer`,
+/// `purge_expired`) may work in parts, each of which has the deadline.
+///
 /// # Cancellation
 /// Any call may be dropped. A dropped write is applied wholly or not at all.
 #[async_trait]

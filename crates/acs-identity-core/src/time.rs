@@ -4,14 +4,15 @@ use std::fmt::Debug;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::wire::unquoted;
 
 /// A point in time in microseconds since the Unix epoch, UTC.
 ///
 /// The unit of every time in a store. At most [`Timestamp::MAX`], so that it is exact wherever numbers are double-precision
 /// floats: a Redis score, a Lua script, JavaScript's JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(from = "u64")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
@@ -95,6 +96,12 @@ impl Clock for SystemClock {
 impl From<u64> for Timestamp {
     fn from(value: u64) -> Self {
         Self::from_micros(value)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        u64::deserialize(deserializer).map(Self::from_micros).map_err(unquoted)
     }
 }
 

@@ -33,6 +33,10 @@ impl Fixture for Memory {
         Some(Box::new(self.store.in_namespace(namespace)))
     }
 
+    fn feed_keeps(&self) -> Option<u32> {
+        Some(4096)
+    }
+
     fn clock(&self) -> Option<ManualClock> {
         Some(self.clock.clone())
     }
@@ -55,6 +59,10 @@ impl Fixture for Pointers {
 
     async fn feed(&self, namespace: Namespace) -> Option<Box<dyn ChangeFeed>> {
         Some(Box::new(self.0.in_namespace(namespace)))
+    }
+
+    fn feed_keeps(&self) -> Option<u32> {
+        Some(4096)
     }
 }
 

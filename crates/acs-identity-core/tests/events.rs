@@ -1,6 +1,6 @@
 //! Events in, identifiers out.
 
-use acs_identity_core::{AcsId, CommunicationIdentifierModel, ErrorKind, Event, IdentityType, Role};
+use acs_identity_core::{AcsId, CommunicationIdentifierModel, ErrorKind, Event, IdentityType, Mismatch, Role};
 use serde_json::{Value, json};
 
 const BOB: &str = "8:acs:r_bob";
@@ -259,7 +259,7 @@ fn an_unknown_type_yields_what_its_data_holds() {
         "details": {"approvedBy": JOE, "delegates": [model(ANN), inlined("28:orgid:bot")]},
         "hostId": "8:orgid:host", "backupRawId": "4:+1", "participantIds": [ANN, "not an ID"],
         "messageId": "1", "threadId": "19:x@thread.v2", "participantId": "041e3b8a-1cce-4ebf-b587-131312c39410",
-        "note": BOB, "signedBy": "somebody", "count": 3, "flag": true, "nothing": null,
+        "signedBy": "somebody", "count": 3, "flag": true, "nothing": null,
     });
     let participants = [
         ("backup", "4:+1", None),
@@ -275,7 +275,106 @@ fn an_unknown_type_yields_what_its_data_holds() {
     // Also where the data is an identifier or a list itself.
     holds("SomethingNew", model(BOB), &[("data", BOB, None)]);
     holds("SomethingNew", json!([{"senderId": BOB}]), &[("sender", BOB, None)]);
-    holds("SomethingNew", json!("8:acs:r_bob"), &[]);
+    holds("SomethingNew", json!(BOB), &[("data", BOB, None)]);
+}
+
+#[test]
+fn an_unknown_type_yields_the_plain_ids_of_any_property() {
+    let data = json!({
+        "targetUser": BOB, "actor": {"identifier": ANN, "displayName": "Ann"}, "from": ANN, "to": BOB, "user": ANN,
+        "callee": {"communicationUser": JOE}, "guestCommunicationIdentifier": JOE, "party": {"Id": "28:orgid:bot"},
+        "watchers": [[JOE], {"id": ANN}], "hostIdentifier": BOB, "count": "3", "state": "8:acs", "kind": "user",
+    });
+    let participants = [
+        ("actor", ANN, Some("Ann")),
+        ("callee", JOE, None),
+        ("from", ANN, None),
+        ("guest", JOE, None),
+        ("host", BOB, None),
+        ("party", "28:orgid:bot", None),
+        ("targetUser", BOB, None),
+        ("to", BOB, None),
+        ("user", ANN, None),
+        ("watchers", JOE, None),
+        ("watchers", ANN, None),
+    ];
+    holds("Foo", data, &participants);
+    let data = json!({"from": "4:+14255550123", "to": ANN, "callerDisplayName": "Joe", "serverCallId": "aHR0cHM6"});
+    holds("IncomingCall", data, &[("from", "4:+14255550123", Some("Joe")), ("to", ANN, None)]);
+}
+
+#[test]
+fn ids_as_keys_are_in_the_role_of_their_table() {
+    let data = json!({
+        "participants": {BOB: {"displayName": "Bob", "invitedBy": ANN}, "4:+14255550123": "Presenter"},
+        "delegates": {JOE: ANN, "not an ID": {"id": BOB}, "8:acs:r_tag": null},
+        "threadIds": {BOB: BOB},
+    });
+    let participants = [
+        ("delegates", JOE, None),
+        ("delegates", ANN, None),
+        ("delegates", "8:acs:r_tag", None),
+        ("delegates", BOB, None),
+        ("participant", "4:+14255550123", None),
+        ("participant", BOB, Some("Bob")),
+        ("invitedBy", ANN, None),
+    ];
+    holds("Foo", data, &participants);
+}
+
+#[test]
+fn what_only_begins_like_a_phone_number_is_none() {
+    for phone in [
+        "4:+14255550123",
+        "4:14255550123",
+        "4:12345",
+        "4:+14255550123_7",
+        "4:14255550123_a_b",
+        "4:anonymous",
+        "4:207ffef6-9444-41fb-92ab-20eacaae2768",
+        "4:207ffef6-9444-41fb-92ab-20eacaae2768_7",
+    ] {
+        holds("Foo", json!({"note": phone}), &[("note", phone, None)]);
+    }
+    for other in
+        ["4:", "4:30", "4:30 pm", "4:3", "4:+", "4:1234", "4:12345 times", "4:anonymous_1", "4:_12345", "4:++12345"]
+    {
+        holds("Foo", json!({"from": other, "slotId": other, "at": [other], "table": {other: 1}}), &[]);
+        // What is a raw ID by its name is one.
+        holds("Foo", json!({"senderId": other}), &[("sender", other, None)]);
+    }
+}
+
+#[test]
+fn ids_of_things_are_nobody() {
+    let names = [
+        "messageId",
+        "MessageId",
+        "threadId",
+        "threadIds",
+        "transactionId",
+        "documentId",
+        "serverCallId",
+        "callId",
+        "callConnectionId",
+        "correlationId",
+        "conversationId",
+        "groupId",
+        "roomId",
+        "recordingId",
+        "sessionId",
+        "operationId",
+        "requestId",
+        "chatThreadRawId",
+    ];
+    for name in names {
+        holds("Foo", json!({name: BOB, "participants": [{name: BOB}]}), &[]);
+    }
+    for thing in ["message", "thread", "call", "group", "room"] {
+        holds("Foo", json!({thing: {"id": BOB}}), &[]);
+    }
+    // Whom such a property names is somebody still.
+    holds("Foo", json!({"callerId": BOB, "thread": {"ownerId": ANN}}), &[("caller", BOB, None), ("owner", ANN, None)]);
 }
 
 #[test]
@@ -294,13 +393,40 @@ fn a_sender_cannot_plant_an_identifier_in_what_he_writes() {
         "senderId": ANN, "senderCommunicationIdentifier": model(ANN), "senderDisplayName": "Ann",
         "participants": [{"rawId": ANN}], "communicationUser": {"id": ANN}, "rawId": ANN,
     });
-    for container in ["metadata", "Metadata", "properties", "customContext", "messageBody", "message", "Tag", "labels"]
-    {
+    for container in [
+        "metadata",
+        "Metadata",
+        "messageMetadata",
+        "properties",
+        "customProperties",
+        "customContext",
+        "messageBody",
+        "message",
+        "chatMessage",
+        "content",
+        "richText",
+        "displayName",
+        "senderDisplayname",
+        "topic",
+        "Tag",
+        "tags",
+        "labels",
+        "sipHeaders",
+        "voip-headers",
+        "caption",
+        "title",
+        "description",
+        "fileName",
+    ] {
         let data = json!({
             "senderId": BOB, container: planted,
             "participants": [{"participantCommunicationIdentifier": model(JOE), container: planted}],
         });
         holds("ChatMessageReceived", data, &[("participant", JOE, None), ("sender", BOB, None)]);
+        for text in [json!(ANN), json!([ANN]), json!({ANN: ANN})] {
+            let event = event("ChatMessageReceived", json!({"senderId": BOB, container: text}));
+            assert_eq!(event.participants().len(), 1, "{container}");
+        }
     }
     // A text that holds JSON is a text.
     let data = json!({"senderId": BOB, "senderDisplayName": planted.to_string(), "topic": planted.to_string()});
@@ -336,6 +462,25 @@ fn a_plain_id_and_a_model_that_disagree_are_both_kept() {
 }
 
 #[test]
+fn a_model_that_contradicts_itself_is_reported_with_its_participant() {
+    let data = json!({
+        "senderId": BOB,
+        "senderCommunicationIdentifier": {"rawId": ANN, "communicationUser": {"id": BOB}},
+        "participants": [
+            {"kind": "phoneNumber", "rawId": JOE},
+            {"rawId": JOE, "communicationUser": {"id": JOE}},
+            model(ANN),
+            ANN,
+        ],
+    });
+    let event = event("ChatMessageReceived", data);
+    let seen: Vec<_> = event.participants().iter().map(|one| (one.acs_id().as_str(), one.mismatch())).collect();
+    // Told wherever the same participant stands once more.
+    assert_eq!(seen, [(JOE, Some(Mismatch::Kind)), (ANN, None), (BOB, Some(Mismatch::RawId))]);
+    assert!(format!("{event:?}").contains("RawId"));
+}
+
+#[test]
 fn a_name_is_given_only_to_whom_it_belongs() {
     let data = json!({"participants": [model(BOB), model(ANN)], "displayName": "Joe", "startedBy": inlined(JOE)});
     holds("CallEnded", data, &[("participant", BOB, None), ("participant", ANN, None), ("startedBy", JOE, None)]);
@@ -346,7 +491,7 @@ fn an_illegal_id_is_reported_and_loses_no_other() {
     let participant = |id: Value| json!({"displayName": "x", "participantCommunicationIdentifier": id});
     let data = json!({
         "senderId": "", "recipientId": "x".repeat(10_000_000), "createdBy": "8:acs:a\u{1}", "addedBy": 7,
-        "deletedByCommunicationIdentifier": "8:acs:a_b",
+        "deletedByCommunicationIdentifier": "somebody",
         "editedByCommunicationIdentifier": null,
         "removedBy": {"communicationIdentifier": {"rawId": 5}},
         "participants": [
@@ -385,12 +530,34 @@ fn an_illegal_id_is_reported_and_loses_no_other() {
 
 #[test]
 fn keys_that_are_data_are_not_shown() {
-    let key = "8:acs:private-resource-of-somebody_private-user-of-somebody";
-    let data = json!({"roster": {key: model(BOB), "8:acs:private-resource-of-somebody_other": {"rawId": ""}}});
-    let event = event("SomethingNew", data);
-    assert_eq!(seen(&event), expected(&[("roster", BOB, None)]));
-    assert!(event.rejected()[0].path().starts_with("data.roster[\"8:acs:private"));
-    assert!(!event.rejected()[0].path().contains("_other"));
+    let broken = json!({"rawId": ""});
+    for key in [
+        "8:acs:private",
+        "4:+14255550123",
+        "private14255550123",
+        "private-key",
+        "private key",
+        "priváte",
+        "private_private_private_private_private_private",
+    ] {
+        let event = event("Foo", json!({"roster": {key: broken, "4:+24255550123": {"userOf": broken}}}));
+        assert_eq!(event.rejected().len(), 2);
+        for rejected in event.rejected() {
+            let shown = rejected.to_string();
+            assert!(shown.starts_with("data.roster[<"), "{shown}");
+            assert!(!shown.contains("priv") && !shown.contains("4255550123"), "{shown}");
+        }
+    }
+    let event = event("Foo", json!({"roster_of_all": {"userOf": [broken]}}));
+    assert_eq!(event.rejected()[0].path(), "data.roster_of_all.userOf[0]");
+}
+
+#[test]
+fn an_id_that_cannot_be_used_is_reported_wherever_it_stands() {
+    let event = event("Foo", json!({"note": "8:acs:a\u{1}", "table": {format!("8:acs:{}", "x".repeat(600)): 1}}));
+    let paths: Vec<_> = event.rejected().iter().map(|one| one.to_string()).collect();
+    assert!(paths[0].starts_with("data.note: ") && paths[1].starts_with("data.table[<606 bytes"), "{paths:?}");
+    assert!(paths.iter().all(|shown| shown.len() < 250) && event.participants().is_empty());
 }
 
 #[test]
@@ -435,14 +602,17 @@ fn bad_input_is_refused_with_its_place() {
     let quoted = format!("\"{garbage}\"");
     let deep = "[".repeat(100_000);
     let deep_data = format!(r#"{{"eventType":"X","data":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
-    let cases: [(&[u8], &str); 16] = [
+    let cases: [(&[u8], &str); 19] = [
         (b"", "empty"),
         (b" \n\t", "empty"),
         (garbage.as_bytes(), "line 1 column 1"),
         (quoted.as_bytes(), "must be an object, not a string"),
         (deep.as_bytes(), "recursion limit exceeded at line 1 column 128"),
         (deep_data.as_bytes(), "recursion limit exceeded"),
-        (b"{\"eventType\":\"X\xff\"}", "not UTF-8 at byte 15"),
+        (b"{\"eventType\":\"X\xff\"}", "not UTF-8 at byte 15, line 1"),
+        (b"[\n{\"eventType\":\n\"\xff\"}]", "not UTF-8 at byte 17, line 3"),
+        (b"\xef\xbb\xbf ", "empty"),
+        (b"\xef\xbb\xbf\xef\xbb\xbf[]", "line 1 column 1"),
         (b"[\n{\"eventType\":\"X\"},\n{\"eventType\":}\n]", "line 3 column 14"),
         (b"[{\"eventType\":\"X\"}", "EOF while parsing a list at line 1"),
         (b"{\"eventType\":\"\x00\"}", "control character"),
@@ -487,6 +657,26 @@ fn debug_shows_no_id_and_no_name() {
     let shown = format!("{:?}", event.participants());
     assert!(!shown.contains("4255550123") && !shown.contains("Robert"), "{shown}");
     assert!(!format!("{event:?}").contains("Robert"));
+}
+
+#[test]
+fn debug_of_an_event_is_bounded_and_still_tells_what_it_is() {
+    let long = "x".repeat(100_000);
+    let data = json!({"private14255550123": model(BOB), "onBehalfOf": model(ANN), "senderId": JOE});
+    let usual = format!("{:?}", event("ChatMessageReceived", data.clone()));
+    for shown in ["Microsoft.Communication.ChatMessageReceived", "sender", "onBehalfOf"] {
+        assert!(usual.contains(shown), "{usual}");
+    }
+    assert!(!usual.contains("4255550123"), "{usual}");
+    let envelope = json!({"id": format!("{long}\n"), "eventType": format!("a.{long}"), "data": data});
+    let shown = format!("{:?}", Event::from_value(&envelope).unwrap());
+    assert!(shown.len() < 1000 && !shown.contains('\n'), "{}", shown.len());
+}
+
+#[test]
+fn a_byte_order_mark_at_the_start_is_no_fault() {
+    let events = Event::parse_all(b"\xef\xbb\xbf[{\"eventType\":\"A\"}]").unwrap();
+    assert_eq!(events[0].event_type(), "A");
 }
 
 #[test]

@@ -1,7 +1,13 @@
 //! The JSON form of identifiers, out and in.
 
-use acs_identity_core::{AcsId, CommunicationIdentifier, CommunicationIdentifierModel, IdentifierObject, Mismatch};
+use std::fmt::Debug;
+
+use acs_identity_core::{
+    AcsId, CommunicationIdentifier, CommunicationIdentifierModel, Cursor, CustomerId, IdentifierObject, IdentityType,
+    Mapping, Mismatch, Properties, Revision, Timestamp,
+};
 use proptest::prelude::*;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 const T: &str = "45ab2481-1c1c-4005-be24-0ffb879b1130";
@@ -229,12 +235,49 @@ fn an_unknown_cloud_needs_a_raw_id_and_is_kept() {
         ("microsoftTeamsApp", json!({"appId": "a", "cloud": "moon"})),
         ("teamsExtensionUser", json!({"userId": "u", "tenantId": "t", "resourceId": "r", "cloud": "moon"})),
     ] {
-        let value = json!({"rawId": "8:moon:u", kind: object});
+        let raw_id = match kind {
+            "microsoftTeamsUser" => "8:moon:u",
+            "microsoftTeamsApp" => "28:moon:a",
+            _ => "8:moon-acs:r_t_u",
+        };
+        let value = json!({"rawId": raw_id, kind: object});
         let model = read(value.clone());
         assert_eq!(serde_json::to_value(&model).unwrap(), value);
         assert_eq!((model.mismatch(), model.clone().with_kind().kind()), (None, Some(kind)));
-        reads_unknown(value, "8:moon:u");
+        reads_unknown(value, raw_id);
         assert!(refused(json!({kind: object})).contains("`cloud`"));
+        // Also where the raw ID is the public one, as SDKs write it that do not know the cloud.
+        let public = ["8:orgid:u", "28:orgid:a", "8:acs:r_t_u"];
+        let agreeing = public.map(|raw_id| read(json!({"rawId": raw_id, kind: object})).mismatch().is_none());
+        assert_eq!(agreeing.iter().filter(|agrees| **agrees).count(), 1, "{kind}");
+        for raw_id in ["8:moon:other", "8:moon:uu", "28:moon:aa", "8:moon-acs:x_t_u", "4:u", "4:a", "u", "a"] {
+            assert_eq!(read(json!({"rawId": raw_id, kind: object})).mismatch(), Some(Mismatch::RawId), "{raw_id}");
+        }
+    }
+}
+
+#[test]
+fn flags_that_the_raw_id_does_not_bear_out_are_a_mismatch() {
+    let phone = |raw_id: &str, object: Value| read(json!({"rawId": raw_id, "phoneNumber": object})).mismatch();
+    for (raw_id, object) in [
+        ("4:+1", json!({"value": "+1", "assertedId": "9"})),
+        ("4:+1_7", json!({"value": "+1_7", "assertedId": "9"})),
+        ("4:+1", json!({"value": "+1", "isAnonymous": true})),
+        ("4:anonymous_1", json!({"value": "anonymous_1", "isAnonymous": true})),
+        ("4:anonymous", json!({"value": "anonymous", "isAnonymous": true, "assertedId": "9"})),
+    ] {
+        assert_eq!(phone(raw_id, object.clone()), Some(Mismatch::RawId), "{object}");
+        // Also of the raw ID that is made of the object.
+        assert_eq!(read(json!({"phoneNumber": object})).mismatch(), Some(Mismatch::RawId), "{object}");
+    }
+    for (raw_id, object) in [
+        ("4:anonymous", json!({"value": "anonymous"})),
+        ("4:anonymous", json!({"value": "anonymous", "isAnonymous": false})),
+        ("4:+1_7", json!({"value": "+1_7"})),
+        ("4:+1_7", json!({"value": "+1_7", "assertedId": "7"})),
+        ("4:+1_", json!({"value": "+1_", "assertedId": ""})),
+    ] {
+        assert_eq!(phone(raw_id, object.clone()), None, "{object}");
     }
 }
 
@@ -288,6 +331,71 @@ fn no_error_and_no_debug_repeats_a_private_text() {
         let shown = format!("{model:?} {:?} {:?}", model.object(), model.identifier());
         assert!(!shown.contains("4255550123"), "{shown}");
     }
+}
+
+/// Checks that a value of a wrong type is refused with the type that it has, and without the value.
+#[track_caller]
+fn hides_wrong_types<T: DeserializeOwned + Debug>(with: impl Fn(Value) -> Value, wrong: &[(Value, &str)]) {
+    for (value, got) in wrong {
+        let json = with(value.clone()).to_string();
+        let placed = serde_json::from_str::<T>(&json).expect_err("a wrong type");
+        for error in [&placed, &serde_json::from_value::<T>(with(value.clone())).expect_err("a wrong type")] {
+            let message = error.to_string();
+            assert!(message.contains(got) && message.contains("expected"), "{json}: {message}");
+            assert!(!message.contains("4255550123") && !message.contains("private"), "{message}");
+            assert!(message.len() < 150, "{message}");
+        }
+        // The place is told all the same.
+        assert_eq!(placed.line(), 1, "{placed}");
+    }
+}
+
+#[test]
+fn no_error_of_a_stored_value_repeats_the_input() {
+    let secret = "+14255550123, expected \"private` text at line 7 column 3";
+    let text = (json!(secret), "invalid type: string, expected");
+    let number = (json!(14255550123_u64), "invalid type: integer, expected");
+    let negative = (json!(-14255550123_i64), "integer, expected");
+    let float = (json!(14255550123.5), "invalid type: floating point, expected");
+    let list = (json!([secret, 14255550123_u64]), "invalid type: sequence, expected");
+    let object = (json!({secret: 1}), "invalid type: map, expected");
+    let same = |value| value;
+    let no_text = [number.clone(), negative.clone(), float.clone(), list.clone(), object.clone()];
+    hides_wrong_types::<AcsId>(same, &no_text);
+    hides_wrong_types::<CustomerId>(same, &no_text);
+    hides_wrong_types::<Cursor>(same, &no_text);
+    let no_number = [text.clone(), negative.clone(), float.clone(), list.clone(), object.clone()];
+    hides_wrong_types::<Revision>(same, &no_number);
+    hides_wrong_types::<Timestamp>(same, &no_number);
+    hides_wrong_types::<IdentityType>(same, &[(json!(secret), "unknown variant, expected one of `User`")]);
+    hides_wrong_types::<Properties>(same, &[text.clone(), number.clone(), float.clone(), list]);
+    hides_wrong_types::<Properties>(|value| json!({"n": value}), &no_text);
+    hides_wrong_types::<Mapping>(same, &[text, number, float]);
+    let stored = Mapping::new(id("8:acs:a_b"), CustomerId::from(7), Revision::new(1), Timestamp::from_micros(1));
+    let stored = serde_json::to_value(stored).unwrap();
+    for (field, wrong) in
+        [("acs_id", &no_text), ("customer_id", &no_text), ("revision", &no_number), ("expires_at", &no_number)]
+    {
+        let with = |value| {
+            let mut stored = stored.clone();
+            stored[field] = value;
+            stored
+        };
+        hides_wrong_types::<Mapping>(with, wrong);
+    }
+    // A key that is no field is passed over, and one that is given twice or missing is named, since it is no data.
+    let mut more = stored.clone();
+    more[secret] = json!(secret);
+    assert_eq!(serde_json::from_value::<Mapping>(more).unwrap().customer_id, CustomerId::from(7));
+    for (json, told) in
+        [(r#"{"acs_id":"a","acs_id":"+14255550123"}"#, "duplicate field `acs_id`"), ("{}", "missing field")]
+    {
+        let error = serde_json::from_str::<Mapping>(json).unwrap_err().to_string();
+        assert!(error.contains(told) && !error.contains("4255550123"), "{error}");
+    }
+    // What is no JSON is still told as that.
+    assert!(serde_json::from_str::<Mapping>(r#"{"acs_id":"a"#).unwrap_err().is_eof());
+    assert!(serde_json::from_str::<AcsId>(r#""a"#).unwrap_err().is_eof());
 }
 
 proptest! {

@@ -1,5 +1,6 @@
 //! Who is in an event: the ACS IDs that an Event Grid event or a CloudEvent of ACS holds.
 
+mod name;
 mod role;
 mod walk;
 
@@ -9,9 +10,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::redact::Redacted;
+use crate::redact::{Excerpt, Redacted};
 use crate::wire::type_name;
-use crate::{AcsId, Error, Result};
+use crate::{AcsId, Error, Mismatch, Result};
 
 pub use role::Role;
 use walk::Walk;
@@ -22,15 +23,24 @@ use walk::Walk;
 /// not matter: one walk over `data` finds the identifiers of all, also of types made later. It takes
 /// - what stands as an identifier model: in `senderCommunicationIdentifier` and all that are named alike,
 ///   in `{"communicationIdentifier": {…}, "role": …}`, or in a property of any name;
-/// - raw IDs as plain texts: `senderId`, `recipientId`, `createdBy`, `memberId` and their like whatever
-///   they hold, and other properties whose names end in `Id`, `RawId` or `By` if they hold an ID of a known kind
-///   (so no message, thread or call is taken for a person);
+/// - raw IDs as plain texts: in `senderId`, `recipientId`, `createdBy`, `memberId` and their like, and in all
+///   whose names end in `RawId`, whatever they are; in a property of any other name, and as a key of a table, if they
+///   are of a known kind. There a text that begins with `4:` must go on like a number: with five digits or more
+///   after an optional `+`, or a GUID, and perhaps `_` and an asserted ID; or be `4:anonymous`;
 /// - `from` and `to` of SMS events, in both capitalisations: `4:` and the number exactly as received,
 ///   with or without `+` (see [`AcsId::same_phone_number`]).
 ///
-/// It never looks into what a sender can fill as he likes (`metadata`, `properties`, `customContext`,
-/// message bodies, tags): nobody can become a participant by writing an ID there. `subject` is not read
-/// either; it repeats what `data` says.
+/// A plain text is nobody in a property that names the ID of a thing: `messageId`, `threadId`, `transactionId`,
+/// `documentId`, `serverCallId`, `callConnectionId`, `correlationId` and all that end so, likewise of a conversation, group,
+/// room, recording, session, operation, request or event, and as `"room": {"id": …}`.
+///
+/// Nothing is read in what a sender or an application can fill as it likes, so nobody becomes a participant by writing
+/// an ID there. These are the properties whose names end, in any case, in `metadata`, `properties`, `text` (so also
+/// `customContext`), `body`, `message`, `content`, `displayName`, `topic`, `tag`, `tags`, `labels`, `headers`, `caption`,
+/// `title`, `description` or `fileName`. Nor is `subject` of the envelope read; it repeats what `data` says.
+///
+/// The role is what the name of the property says (see [`Role`]); `id`, `identifier` and the keys of a table say
+/// nothing, and have the role of the property around them.
 ///
 /// ```
 /// use acs_identity_core::{Event, Role};
@@ -41,7 +51,7 @@ use walk::Walk;
 /// assert_eq!((sender.acs_id().as_str(), sender.display_name()), ("8:acs:r_bob", Some("Bob")));
 /// # Ok::<(), acs_identity_core::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Event {
     event_type: String,
     id: Option<String>,
@@ -50,10 +60,11 @@ pub struct Event {
 }
 
 impl Event {
-    /// Reads JSON text that holds one event or an array of events, as a webhook or a queue delivers it.
+    /// Reads JSON text that holds one event or an array of events, as a webhook or a queue delivers it. A byte order
+    /// mark in front of it is passed over.
     ///
     /// # Errors
-    /// `InvalidInput`, with the place: the byte where it is not UTF-8, the line and column where it is not
+    /// `InvalidInput`, with the place: the byte and the line where it is not UTF-8, the line and column where it is not
     /// JSON, the number of the event (from 0) and the property where an envelope is broken. An identifier that
     /// cannot be used is no error: see [`rejected`](Self::rejected).
     pub fn parse_all(json: &[u8]) -> Result<Vec<Self>> {
@@ -136,9 +147,30 @@ impl Event {
     }
 }
 
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The end tells most, and the names that ACS gives are longer than an excerpt.
+        let is_name = |name: &str| {
+            name.len() <= 100 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_'))
+        };
+        let event_type: &dyn fmt::Debug =
+            if is_name(&self.event_type) { &self.event_type } else { &Excerpt(self.event_type.as_bytes()) };
+        f.debug_struct("Event")
+            .field("event_type", event_type)
+            .field("id", &self.id().map(|id| Excerpt(id.as_bytes())))
+            .field("participants", &self.participants)
+            .field("rejected", &self.rejected)
+            .finish()
+    }
+}
+
 fn parse_json(json: &[u8]) -> Result<Value> {
-    let text = std::str::from_utf8(json)
-        .map_err(|error| Error::invalid_input(format!("not UTF-8 at byte {}", error.valid_up_to())))?;
+    let text = std::str::from_utf8(json).map_err(|error| {
+        let at = error.valid_up_to();
+        let line = 1 + json[..at].iter().filter(|byte| **byte == b'\n').count();
+        Error::invalid_input(format!("not UTF-8 at byte {at}, line {line}"))
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim_ascii().is_empty() {
         return Err(Error::invalid_input("there is no JSON: the input is empty"));
     }
@@ -158,6 +190,7 @@ pub struct Participant {
     role: Role,
     acs_id: AcsId,
     display_name: Option<String>,
+    mismatch: Option<Mismatch>,
 }
 
 impl Participant {
@@ -175,6 +208,13 @@ impl Participant {
     pub fn display_name(&self) -> Option<&str> {
         self.display_name.as_deref()
     }
+
+    /// Whether the identifier from which this was read contradicts itself, and how; as
+    /// [`CommunicationIdentifierModel::mismatch`](crate::CommunicationIdentifierModel::mismatch) says. If the ID stands
+    /// in this role more than once, the first contradiction.
+    pub fn mismatch(&self) -> Option<Mismatch> {
+        self.mismatch
+    }
 }
 
 impl fmt::Debug for Participant {
@@ -183,6 +223,7 @@ impl fmt::Debug for Participant {
             .field("role", &self.role)
             .field("acs_id", &self.acs_id)
             .field("display_name", &self.display_name().map(Redacted))
+            .field("mismatch", &self.mismatch)
             .finish()
     }
 }
@@ -195,7 +236,8 @@ pub struct RejectedId {
 }
 
 impl RejectedId {
-    /// The place, such as `data.participants[3].participantCommunicationIdentifier`.
+    /// The place, such as `data.participants[3].participantCommunicationIdentifier`. A key that is not made of at most 40
+    /// ASCII letters and `_` may be private data, and is shown by its length and a tag as [`Redacted`] does.
     pub fn path(&self) -> &str {
         &self.path
     }

@@ -2,8 +2,13 @@
 
 use std::fmt;
 
+use super::name::is_plain;
+use crate::redact::Redacted;
+
 /// The part that somebody has in an event.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+///
+/// `Debug` shows the name of any other role only if it is made of letters and cannot be a private key of a table.
+#[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Role {
     /// Sent a message.
@@ -30,7 +35,7 @@ pub enum Role {
     From,
     /// The callee, or the number to which an SMS went.
     To,
-    /// Any other: the name of the property, without `CommunicationIdentifier`, `RawId` or `Id`.
+    /// Any other: the name of the property, without `CommunicationIdentifier`, `Identifier`, `RawId` or `Id`.
     Other(Box<str>),
 }
 
@@ -85,6 +90,15 @@ impl Role {
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Other(name) if !is_plain(name) => write!(f, "Other({})", Redacted(name)),
+            role => f.write_str(role.as_str()),
+        }
     }
 }
 

@@ -65,3 +65,16 @@ pub(crate) fn type_name(value: &Value) -> &'static str {
         Value::Object(_) => "an object",
     }
 }
+
+/// The same error of a format without the value that it quotes, which may be private.
+///
+/// Serde's own messages are of the form ``invalid type: string "…", expected u64``. A visitor cannot keep the value out of
+/// them: `serde_json` makes them itself where a type was asked for.
+pub(crate) fn unquoted<E: serde::de::Error>(error: E) -> E {
+    let message = error.to_string();
+    // The value may hold quotes and `, expected ` too; the first quote and the last `, expected ` are around it.
+    match (message.find(['"', '`']), message.rfind(", expected ")) {
+        (Some(from), Some(to)) if from < to => E::custom(format!("{}{}", message[..from].trim_end(), &message[to..])),
+        _ => error,
+    }
+}

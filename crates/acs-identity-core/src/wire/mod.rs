@@ -13,7 +13,7 @@ use crate::redact::Excerpt;
 use crate::{AcsId, CommunicationIdentifier, Error, Result};
 
 use fields::Fields;
-pub(crate) use fields::type_name;
+pub(crate) use fields::{type_name, unquoted};
 pub use object::IdentifierObject;
 pub(crate) use object::OBJECTS;
 
@@ -142,8 +142,8 @@ impl CommunicationIdentifierModel {
         if !kinds_agree {
             return Some(Mismatch::Kind);
         }
-        let own = self.object.as_ref()?.identifier()?.to_raw_id();
-        (own != self.raw_id.as_ref()?.as_str()).then_some(Mismatch::RawId)
+        let agrees = self.object.as_ref()?.agrees_with(self.raw_id().unwrap_or(&self.acs_id));
+        (!agrees).then_some(Mismatch::RawId)
     }
 }
 
@@ -211,7 +211,9 @@ impl fmt::Debug for CommunicationIdentifierModel {
 pub enum Mismatch {
     /// `kind` is not that of the object, or names an object that is not there.
     Kind,
-    /// `rawId` is not the raw ID that the SDKs make of the object.
+    /// `rawId`, or what the SDKs make of the object in its place, does not say what the object says: it is not the raw
+    /// ID that they make of it, it has another asserted ID, or it does not bear out that the number is anonymous.
+    /// Where they make none, since the cloud is unknown, it is of another kind or does not end in the object's IDs.
     RawId,
 }
 
@@ -219,7 +221,7 @@ impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Kind => "the kind is not that of the object",
-            Self::RawId => "the raw ID is not that of the object",
+            Self::RawId => "the raw ID does not say what the object says",
         })
     }
 }

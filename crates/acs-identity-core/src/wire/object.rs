@@ -1,12 +1,13 @@
 //! The typed part of an identifier in JSON.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
 
 use super::fields::Fields;
 use crate::redact::{Excerpt, Redacted};
-use crate::{CloudEnvironment, CommunicationIdentifier, Error, Result};
+use crate::{AcsId, CloudEnvironment, CommunicationIdentifier, Error, Result};
 
 /// The properties of which at most one holds the typed part, in the order in which the SDKs look for it.
 pub(crate) const OBJECTS: [&str; 5] =
@@ -95,6 +96,36 @@ impl IdentifierObject {
                 CommunicationIdentifier::TeamsExtensionUser { user_id, tenant_id, resource_id, cloud: known(cloud)? }
             }
         })
+    }
+
+    /// Whether a raw ID says what this says, as far as raw IDs of this kind say it.
+    pub(super) fn agrees_with(&self, raw_id: &AcsId) -> bool {
+        let read = raw_id.identifier();
+        let Some(own) = self.identifier() else {
+            let is_kind = read.kind() == self.kind() || matches!(read, CommunicationIdentifier::Unknown { .. });
+            return is_kind && raw_id.as_str().rsplit_once(':').is_some_and(|(_, rest)| rest == self.rest());
+        };
+        let flags_agree = match (own, read) {
+            (
+                CommunicationIdentifier::PhoneNumber { is_anonymous: claimed, asserted_id: given, .. },
+                CommunicationIdentifier::PhoneNumber { is_anonymous, asserted_id, .. },
+            ) => (is_anonymous || !claimed) && given.is_none_or(|given| given == asserted_id.unwrap_or_default()),
+            _ => true,
+        };
+        flags_agree && own.to_raw_id() == raw_id.as_str()
+    }
+
+    /// What follows the prefix in a raw ID, whatever the cloud.
+    fn rest(&self) -> Cow<'_, str> {
+        match self {
+            Self::CommunicationUser { id: rest }
+            | Self::PhoneNumber { value: rest, .. }
+            | Self::MicrosoftTeamsUser { user_id: rest, .. }
+            | Self::MicrosoftTeamsApp { app_id: rest, .. } => rest.into(),
+            Self::TeamsExtensionUser { user_id, tenant_id, resource_id, .. } => {
+                format!("{resource_id}_{tenant_id}_{user_id}").into()
+            }
+        }
     }
 
     /// The object of an identifier; an unknown one has none.
