@@ -83,8 +83,8 @@ pub struct Linked {
     pub revision: Revision,
     /// The mapping that was there before; `None` if there was none, or it had expired.
     pub previous: Option<Mapping>,
-    /// The customer who had the ACS ID before, if that was another one; also where his mapping had expired. Who keeps
-    /// answers about customers has to forget those about this one.
+    /// The customer who had the ACS ID before, if that was another one; also where his mapping had expired and was still
+    /// there. Who keeps answers about customers has to forget those about this one.
     pub displaced: Option<CustomerId>,
     /// Whether anything was written. False only where create-only found the same pair.
     pub changed: bool,

@@ -83,6 +83,10 @@ impl Fixture for Sqlite {
         Some(Box::new(self.client(namespace).await))
     }
 
+    fn feed_keeps(&self) -> Option<u32> {
+        Some(10_000)
+    }
+
     fn clock(&self) -> Option<ManualClock> {
         Some(self.clock.clone())
     }

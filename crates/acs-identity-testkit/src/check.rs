@@ -95,7 +95,8 @@ pub fn checks() -> &'static [Check] {
             p10_an_acknowledged_write_survives_a_restart;
         "P11": p11_a_scan_lists_what_was_there_throughout, p11_a_scan_lists_each_mapping_once;
         "P12": p12_bad_input_is_refused_and_changes_nothing;
-        "P13": p13_every_change_is_reported, p13_a_cut_feed_says_what_it_may_have_missed;
+        "P13": p13_every_change_is_reported, p13_a_cut_feed_says_what_it_may_have_missed,
+            p13_a_slow_subscriber_misses_nothing_unsaid;
         "P14": p14_a_dropped_call_leaks_and_corrupts_nothing, p14_a_call_without_an_answer_ends_at_its_deadline;
     }
 }

@@ -26,6 +26,12 @@ pub trait Fixture: Send + Sync {
         None
     }
 
+    /// How many changes the feed keeps for a subscriber that is slow; the suite writes more, to see that it is told. `None`
+    /// if nobody knows, or if that many can't be written within a minute.
+    fn feed_keeps(&self) -> Option<u32> {
+        None
+    }
+
     /// The clock that the store obeys. `None` for a store with a clock of its own: the checks then wait.
     fn clock(&self) -> Option<ManualClock> {
         None

@@ -33,5 +33,8 @@ pub use p10::{
 };
 pub use p11::{p11_a_scan_lists_each_mapping_once, p11_a_scan_lists_what_was_there_throughout};
 pub use p12::p12_bad_input_is_refused_and_changes_nothing;
-pub use p13::{p13_a_cut_feed_says_what_it_may_have_missed, p13_every_change_is_reported};
+pub use p13::{
+    p13_a_cut_feed_says_what_it_may_have_missed, p13_a_slow_subscriber_misses_nothing_unsaid,
+    p13_every_change_is_reported,
+};
 pub use p14::{p14_a_call_without_an_answer_ends_at_its_deadline, p14_a_dropped_call_leaks_and_corrupts_nothing};

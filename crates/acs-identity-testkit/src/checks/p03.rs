@@ -38,6 +38,10 @@ fn conflict(what: &str, result: Result<Linked>, present: Option<Revision>) {
     assert_eq!(error.present_revision(), present, "the present revision in the conflict of {what}");
 }
 
+fn displaced(linked: &Linked) -> Option<&str> {
+    linked.displaced.as_ref().map(|customer| customer.as_str())
+}
+
 fn previous(linked: &Linked) -> Option<&str> {
     linked.previous.as_ref().map(|mapping| mapping.customer_id.as_str())
 }
@@ -64,6 +68,7 @@ async fn expired_counts_as_absent(fixture: &dyn Fixture, store: &dyn MappingStor
     pass(fixture, lifetime).await;
     let created = store.link(create("8:acs:p03_expired_1", "bea")).await.expect("create-only over an expired mapping");
     assert!(created.changed && created.previous.is_none(), "create-only over an expired mapping: {created:?}");
+    assert_eq!(displaced(&created), Some("ann"), "whose expired mapping create-only replaced");
     let replaced = store.link(replace("8:acs:p03_expired_2", "bea")).await.expect("replace of an expired mapping");
     assert!(replaced.changed && replaced.previous.is_none(), "replace of an expired mapping: {replaced:?}");
     let expired = store.link(if_revision_link("8:acs:p03_expired_3", "bea", revisions[2])).await;
@@ -76,9 +81,11 @@ async fn replacing(store: &dyn MappingStore) {
     assert!(first.changed && first.previous.is_none(), "replace of a free ID: {first:?}");
     let second = store.link(replace(ID, "bea")).await.expect("replace");
     assert_eq!((second.changed, previous(&second)), (true, Some("ann")), "what replace found");
+    assert_eq!((displaced(&first), displaced(&second)), (None, Some("ann")), "whom replace displaced");
     assert_eq!(second.previous.map(|mapping| mapping.revision), Some(first.revision), "the revision of what it found");
     let third = store.link(replace(ID, "bea")).await.expect("replace by the same");
     assert_eq!((third.changed, previous(&third)), (true, Some("bea")), "what replace by the same found");
+    assert_eq!(displaced(&third), None, "whom replace by the same displaced");
     assert_eq!(customer_of(store, ID).await.as_deref(), Some("bea"));
 }
 

@@ -20,6 +20,8 @@ pub async fn p04_forward_and_reverse_agree(fixture: &dyn Fixture) -> Verdict {
     after_removals(clients[0], clients[1]).await;
     the_same_records(clients[0]).await;
     oldest_first(clients[0]).await;
+    after_a_large_removal(clients).await;
+    after_a_removal_among_links(fixture).await;
     after_concurrent_writes(fixture).await;
     Ok(())
 }
@@ -125,6 +127,67 @@ async fn oldest_first(store: &dyn MappingStore) {
         request = request.after(cursor);
     }
     assert_eq!(listed, expected, "the same in pages of two");
+}
+
+/// More mappings of one customer than a page holds, and more than a store removes at once.
+async fn after_a_large_removal(clients: [&dyn MappingStore; 2]) {
+    const IDS: usize = 1100;
+    let id = |n: usize| format!("8:acs:p04_large_{n:04}");
+    let links: Vec<Link> = (0..IDS).map(|n| create(&id(n), "fay")).collect();
+    for batch in links.chunks(500) {
+        for result in clients[0].link_many(batch).await {
+            result.expect("link_many");
+        }
+    }
+    let removed = clients[0].unlink_customer(&customer("fay")).await.expect("unlink_customer");
+    assert_eq!(removed, IDS as u64, "how many unlink_customer removed");
+    for client in clients {
+        assert_eq!(ids_of(client, "fay").await.len(), 0, "how many unlink_customer has left");
+        for n in (0..IDS).step_by(50).chain(990..IDS) {
+            assert_eq!(customer_of(client, &id(n)).await, None, "{} after unlink_customer", id(n));
+        }
+    }
+}
+
+/// What another customer gets while `unlink_customer` runs stays with that customer, and all else goes.
+async fn after_a_removal_among_links(fixture: &dyn Fixture) {
+    const IDS: usize = 64;
+    const LINKERS: usize = 4;
+    fn id(n: usize) -> String {
+        format!("8:acs:p04_taken_{n:02}")
+    }
+    let namespace = namespace("p04");
+    let clients = [fixture.open(namespace.clone()).await, fixture.open(namespace).await];
+    for round in 0..8 {
+        let links: Vec<Link> = (0..IDS).map(|n| replace(&id(n), "gina")).collect();
+        for result in clients[0].link_many(&links).await {
+            result.expect("link_many");
+        }
+        at_once(1 + LINKERS, |task| {
+            let client = clients[task % 2].clone();
+            async move {
+                if task == LINKERS {
+                    let removed = client.unlink_customer(&customer("gina")).await.expect("unlink_customer");
+                    assert!((IDS / 2..=IDS).contains(&(removed as usize)), "unlink_customer has removed {removed}");
+                    return;
+                }
+                // Those that are removed last come first: they are to change hands between being found and being removed.
+                for n in (0..IDS / 2).rev().filter(|n| n % LINKERS == task) {
+                    client.link(replace(&id(2 * n), "hal")).await.expect("replace");
+                }
+            }
+        })
+        .await;
+        for client in &clients {
+            let found = ids_of(client, "hal").await.len();
+            assert_eq!(found, IDS / 2, "what was re-linked during unlink_customer, in round {round}");
+            assert!(ids_of(client, "gina").await.is_empty(), "unlink_customer has left what was there throughout");
+            for n in 0..IDS {
+                let expected = n.is_multiple_of(2).then_some("hal");
+                assert_eq!(customer_of(client, &id(n)).await.as_deref(), expected, "{} in round {round}", id(n));
+            }
+        }
+    }
 }
 
 async fn after_concurrent_writes(fixture: &dyn Fixture) {

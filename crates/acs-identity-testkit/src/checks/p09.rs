@@ -1,8 +1,10 @@
 //! P9: expiry.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use acs_identity_core::{Clock, ErrorKind, Expect, Imported, Link, Mapping, MappingStore, Revision, Timestamp};
+use acs_identity_core::{
+    Clock, ErrorKind, Expect, Imported, Link, Mapping, MappingStore, PageRequest, Revision, Timestamp,
+};
 
 use crate::support::{
     acs, create, customer, customer_of, failure, ids_of, namespace, pass, replace, scanned, short_lifetime,
@@ -10,7 +12,7 @@ use crate::support::{
 use crate::{Fixture, Verdict};
 
 /// P9: an expired mapping reads as absent everywhere; `purge_expired` removes it. Until then its remaining lifetime counts
-/// down.
+/// down, exact to the microsecond, whoever tells it.
 pub async fn p09_an_expired_mapping_is_absent_everywhere(fixture: &dyn Fixture) -> Verdict {
     let store = fixture.open(namespace("p09")).await;
     let lifetime = short_lifetime(fixture);
@@ -18,6 +20,7 @@ pub async fn p09_an_expired_mapping_is_absent_everywhere(fixture: &dyn Fixture) 
     absent_to_readers(fixture, &*store, lifetime).await;
     absent_to_writers(fixture, &*store, lifetime).await;
     never_for_the_others(fixture, &*store, lifetime).await;
+    to_the_microsecond(fixture, lifetime).await;
     purging(fixture, lifetime).await;
     Ok(())
 }
@@ -101,13 +104,73 @@ async fn never_for_the_others(fixture: &dyn Fixture, store: &dyn MappingStore, l
     store.link(replace(RENEWED, "eve")).await.expect("replace");
     let now = fixture.clock().map_or_else(|| acs_identity_core::SystemClock.now(), |clock| clock.now());
     let mut dated = Mapping::new(acs(IMPORTED), customer("eve"), Revision::new(1), now);
-    dated.expires_at = Some(now.saturating_add(100 * lifetime));
+    dated.expires_at = Some(now.saturating_add(100 * lifetime + Duration::from_micros(7)));
     store.import(&[dated.clone()]).await.swap_remove(0).expect("import");
     pass(fixture, lifetime).await;
     assert_eq!(customer_of(store, RENEWED).await.as_deref(), Some("eve"), "a link that was renewed without an end");
     let listed = scanned(store).await.into_iter().find(|mapping| mapping.acs_id.as_str() == IMPORTED);
     assert_eq!(listed.as_ref(), Some(&dated), "an imported mapping that has not expired yet");
-    assert!(remaining(store, IMPORTED).await <= 100 * lifetime, "more remains than the import said");
+    assert!(
+        remaining(store, IMPORTED).await <= 99 * lifetime + Duration::from_micros(7),
+        "more remains than the import said"
+    );
+}
+
+/// A lifetime is neither rounded nor cut, and a page tells it as `resolve` does.
+async fn to_the_microsecond(fixture: &dyn Fixture, lifetime: Duration) {
+    const IDS: [&str; 2] = ["8:acs:p09_exact_1", "8:acs:p09_exact_2"];
+    const MICROSECOND: Duration = Duration::from_micros(1);
+    let store = &*fixture.open(namespace("p09")).await;
+    // Long: a slow machine must not let it expire in between.
+    let lifetime = 100 * lifetime + Duration::from_micros(900_001);
+    for id in IDS {
+        let start = Instant::now();
+        store.link(create(id, "ann").expiring_in(lifetime)).await.expect("link");
+        let left = remaining(store, id).await;
+        assert!(left.abs_diff(lifetime) <= slack(fixture, start), "{left:?} remain of {lifetime:?}, at once");
+    }
+    pass(fixture, Duration::from_micros(123_457)).await;
+    for listing in ["mappings_of", "scan"] {
+        lifetimes_of_a_listing(fixture, store, listing).await;
+    }
+    // To the moment itself only a clock can be set.
+    let Some(clock) = fixture.clock() else { return };
+    clock.advance(remaining(store, IDS[0]).await - MICROSECOND);
+    assert_eq!(remaining(store, IDS[0]).await, MICROSECOND, "what remains a microsecond before the end");
+    assert_eq!(ids_of(store, "ann").await, IDS, "a microsecond before the end");
+    clock.advance(MICROSECOND);
+    assert_eq!(customer_of(store, IDS[0]).await, None, "resolve at the end of a lifetime");
+    assert!(ids_of(store, "ann").await.is_empty(), "mappings_of lists a mapping at the end of its lifetime");
+    assert!(scanned(store).await.is_empty(), "scan lists a mapping at the end of its lifetime");
+}
+
+/// From the time of its page to its expiry it is as long as `resolve` says that a mapping lasts.
+async fn lifetimes_of_a_listing(fixture: &dyn Fixture, store: &dyn MappingStore, listing: &str) {
+    let mut told = 0;
+    let mut request = Some(PageRequest::first(1).expect("a page of one"));
+    while let Some(asked) = request {
+        let start = Instant::now();
+        let page = match listing {
+            "scan" => store.scan(asked.clone()).await,
+            _ => store.mappings_of(&customer("ann"), asked.clone()).await,
+        };
+        let page = page.expect(listing);
+        for mapping in &page.items {
+            let listed = mapping.expires_at.expect("it expires").since(page.read_at);
+            let left = remaining(store, mapping.acs_id.as_str()).await;
+            let slack = slack(fixture, start);
+            assert!(listed.abs_diff(left) <= slack, "{listed:?} remain by {listing}, {left:?} by resolve");
+            told += 1;
+        }
+        request = page.next.map(|cursor| asked.after(cursor));
+    }
+    assert!(told > 0, "{listing} lists nothing");
+}
+
+/// By how much two times may differ, of which the first was told after this moment and the second by now: where time is
+/// real it has passed, and not every clock goes alike.
+fn slack(fixture: &dyn Fixture, start: Instant) -> Duration {
+    if fixture.clock().is_some() { Duration::ZERO } else { start.elapsed() + Duration::from_millis(100) }
 }
 
 async fn purging(fixture: &dyn Fixture, lifetime: Duration) {

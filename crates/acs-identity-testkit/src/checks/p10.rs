@@ -20,7 +20,8 @@ pub async fn p10_a_failed_write_did_nothing(fixture: &dyn Fixture) -> Verdict {
     repeats_are_harmless(&*store).await;
 
     write_something(&*store).await;
-    assert_written(&*fixture.open(namespace).await, "a new client").await;
+    assert_written(&*fixture.open(namespace.clone()).await, "a new client").await;
+    large_batches_are_written_wholly(&*store, &*fixture.open(namespace).await).await;
     Ok(())
 }
 
@@ -68,6 +69,31 @@ async fn repeats_are_harmless(store: &dyn MappingStore) {
     for expected in [true, false] {
         let removed = store.unlink(&acs(ID), Expect::Customer(customer("cleo"))).await.expect("a conditional unlink");
         assert_eq!(removed.is_some(), expected, "a conditional unlink, and again");
+    }
+}
+
+/// More items than a store writes at once: what is acknowledged is there, wherever in the batch it was.
+async fn large_batches_are_written_wholly(store: &dyn MappingStore, other: &dyn MappingStore) {
+    const SIZE: usize = 1100;
+    let id = |how: &str, n: usize| format!("8:acs:p10_{how}_{n:04}");
+    let links: Vec<Link> = (0..SIZE).map(|n| create(&id("linked", n), "fay")).collect();
+    let linked = store.link_many(&links).await;
+    assert_eq!(linked.len(), SIZE, "answers of link_many");
+    for result in linked {
+        result.expect("link_many");
+    }
+    let mapping =
+        |n| Mapping::new(acs(id("imported", n)), customer("fay"), Revision::new(7), Timestamp::from_micros(7));
+    let imported = store.import(&(0..SIZE).map(mapping).collect::<Vec<_>>()).await;
+    assert_eq!(imported.len(), SIZE, "answers of import");
+    for result in imported {
+        assert_eq!(result.expect("import"), Imported::Written);
+    }
+    for how in ["linked", "imported"] {
+        for n in (0..SIZE).step_by(50).chain(990..SIZE) {
+            let id = id(how, n);
+            assert_eq!(customer_of(other, &id).await.as_deref(), Some("fay"), "{id}, of a batch of {SIZE}");
+        }
     }
 }
 

@@ -1,15 +1,19 @@
 //! P13: the change feed.
 
+use std::collections::HashSet;
+use std::time::Duration;
+
 use acs_identity_core::{
-    Capability, Change, ErrorKind, Expect, Imported, Mapping, MappingStore, Namespace, Revision, Timestamp,
+    AcsId, Capability, Change, ErrorKind, Expect, Imported, Link, Mapping, MappingStore, Namespace, Revision, Timestamp,
 };
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use tokio::time::timeout;
 
 use crate::support::{
     acs, create, customer, eventually, failure, faults, namespace, needs, pass, replace, short_lifetime, within,
 };
-use crate::{Fixture, Verdict};
+use crate::{Fixture, NotApplicable, Verdict};
 
 /// P13: a changed mapping reaches `changes()` subscribers, whichever client wrote it: as a change of the ACS ID, and of each
 /// customer that had it or has it. `Live` is said once the subscription works. Expiry is no change, and neither is a
@@ -79,6 +83,40 @@ pub async fn p13_a_cut_feed_says_what_it_may_have_missed(fixture: &dyn Fixture) 
     Ok(())
 }
 
+/// P13: a subscriber that was too slow for what the feed keeps hears of every change nevertheless, or of `Lost` and then of
+/// `Live`.
+pub async fn p13_a_slow_subscriber_misses_nothing_unsaid(fixture: &dyn Fixture) -> Verdict {
+    let namespace = namespace("p13");
+    let store = fixture.open(namespace.clone()).await;
+    needs(&*store, Capability::ChangeFeed)?;
+    let kept = fixture.feed_keeps();
+    let kept = kept.ok_or(NotApplicable("the fixture does not say how many changes the feed keeps"))?;
+    let mut listener = Listener::live(fixture, &store, &namespace).await;
+
+    let links: Vec<Link> = (0..=kept + kept / 8).map(|n| create(&format!("8:acs:p13_slow_{n}"), "ann")).collect();
+    for batch in links.chunks(500) {
+        for result in store.link_many(batch).await {
+            result.expect("link_many");
+        }
+    }
+    let mut unheard: HashSet<&AcsId> = links.iter().map(|link| &link.acs_id).collect();
+    while !unheard.is_empty() {
+        match listener.next(&format!("{} of {} links, or Lost", unheard.len(), links.len())).await {
+            Change::Acs(id, _) => drop(unheard.remove(&id)),
+            Change::All => unheard.clear(),
+            Change::Lost(_) => {
+                listener.until("Live after it was too slow", |change| *change == Change::Live).await;
+                listener.catches_up().await;
+                break;
+            }
+            _ => {}
+        }
+    }
+    store.link(replace("8:acs:p13_slow_0", "bea")).await.expect("replace");
+    listener.hears("a re-link after many links", &["8:acs:p13_slow_0"], &["ann", "bea"]).await;
+    Ok(())
+}
+
 /// A subscription, and what it said of the last thing that was waited for.
 struct Listener<'a> {
     fixture: &'a dyn Fixture,
@@ -105,6 +143,11 @@ impl<'a> Listener<'a> {
 
     async fn until(&mut self, what: &str, is_it: impl Fn(&Change) -> bool) {
         while !is_it(&self.next(what).await) {}
+    }
+
+    /// Hears what the feed still has, so that it has room again.
+    async fn catches_up(&mut self) {
+        while let Ok(Some(_)) = timeout(Duration::from_millis(500), self.changes.next()).await {}
     }
 
     /// Waits until a change has been reported for each of these, and for a link that is made now: a change may be

@@ -15,8 +15,14 @@ pub(crate) enum Defect {
     CreateOnlyRaces,
     /// A conflict does not say what is there.
     ConflictWithoutRevision,
+    /// A link over an expired mapping does not say whose it was.
+    ForgetsDisplaced,
     /// A re-link by revision leaves the reverse entry of the customer before.
     StaleReverseEntry,
+    /// `unlink_customer` removes one page of mappings.
+    UnlinksOnePage,
+    /// `unlink_customer` also removes what it finds with another customer by then.
+    UnlinksWhatIsTaken,
     /// A reverse entry without a forward record is shown.
     ShowsHalfDoneWrites,
     /// A new link starts with an old revision, as if there had been none before the unlink.
@@ -33,10 +39,18 @@ pub(crate) enum Defect {
     MixesUpParts,
     /// `resolve` does not look at the expiry.
     ShowsExpired,
+    /// Lifetimes are cut to whole seconds.
+    CutsLifetimes,
+    /// A page does not say when it was read.
+    PagesWithoutTime,
     /// `purge_expired` frees nothing.
     NeverPurges,
     /// A write by revision that conflicts has written its properties.
     ConflictWrites,
+    /// `link_many` writes the first thousand, and acknowledges all.
+    CutsLinks,
+    /// `import` does so.
+    CutsImports,
     /// A write without a backend fails, and is done.
     WritesWhenCutOff,
     /// A restart loses what was acknowledged.
@@ -53,6 +67,8 @@ pub(crate) enum Defect {
     FeedWithoutCustomers,
     /// The feed does not say that it was cut off.
     FeedNeverLost,
+    /// The feed does not say that a subscriber was too slow.
+    FeedNeverLagged,
     /// A call that is dropped keeps its connection.
     LeaksConnections,
     /// A call without an answer has no deadline.
@@ -61,14 +77,17 @@ pub(crate) enum Defect {
 
 impl Defect {
     /// Each defect, and the one promise that it breaks.
-    pub(crate) const ALL: [(&str, Self); 27] = [
+    pub(crate) const ALL: [(&str, Self); 35] = [
         ("P1", Self::AbsentWhenClosed),
         ("P1", Self::AbsentWhenCutOff),
         ("P2", Self::FewIdsPerCustomer),
         ("P3", Self::CreateOnlyOverwrites),
         ("P3", Self::CreateOnlyRaces),
         ("P3", Self::ConflictWithoutRevision),
+        ("P3", Self::ForgetsDisplaced),
         ("P4", Self::StaleReverseEntry),
+        ("P4", Self::UnlinksOnePage),
+        ("P4", Self::UnlinksWhatIsTaken),
         ("P4", Self::ShowsHalfDoneWrites),
         ("P5", Self::ForgetsUnlinked),
         ("P6", Self::IgnoresCase),
@@ -77,8 +96,12 @@ impl Defect {
         ("P8", Self::AnswersDuplicatesOnce),
         ("P8", Self::MixesUpParts),
         ("P9", Self::ShowsExpired),
+        ("P9", Self::CutsLifetimes),
+        ("P9", Self::PagesWithoutTime),
         ("P9", Self::NeverPurges),
         ("P10", Self::ConflictWrites),
+        ("P10", Self::CutsLinks),
+        ("P10", Self::CutsImports),
         ("P10", Self::WritesWhenCutOff),
         ("P10", Self::LosesOnRestart),
         ("P11", Self::ScanSkips),
@@ -87,6 +110,7 @@ impl Defect {
         ("P12", Self::TakesAnyCursor),
         ("P13", Self::FeedWithoutCustomers),
         ("P13", Self::FeedNeverLost),
+        ("P13", Self::FeedNeverLagged),
         ("P14", Self::LeaksConnections),
         ("P14", Self::WaitsForEver),
     ];

@@ -93,6 +93,10 @@ impl Fixture for Model {
         Some(Box::new(Feed(self.client(namespace), self.backend.clone())))
     }
 
+    fn feed_keeps(&self) -> Option<u32> {
+        Some(4096)
+    }
+
     fn clock(&self) -> Option<ManualClock> {
         Some(self.clock.clone())
     }
@@ -161,6 +165,7 @@ impl ChangeFeed for Feed {
         Box::pin(all.filter(move |change| {
             let silent = match change {
                 Change::Customer(_) => backend.has(Defect::FeedWithoutCustomers),
+                Change::Lost(LostReason::Lagged) if backend.has(Defect::FeedNeverLagged) => true,
                 Change::Lost(_) => backend.has(Defect::FeedNeverLost),
                 _ => false,
             };

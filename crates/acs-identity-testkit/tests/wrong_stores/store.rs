@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use acs_identity_core::{
     AcsId, Answers, Capabilities, Capability, CustomerId, Error, ErrorKind, Expect, Imported, Link, Linked, Mapping,
-    MappingStore, MappingStoreExt, MemoryStore, Page, PageRequest, Resolution, Resolver, Result, Revision, When,
+    MappingStore, MappingStoreExt, MemoryStore, Page, PageRequest, Resolution, Resolver, Result, Revision, Timestamp,
+    When,
 };
 use async_trait::async_trait;
 use tokio::task::yield_now;
@@ -19,6 +20,11 @@ use crate::fixture::Backend;
 pub(crate) struct WrongStore {
     inner: MemoryStore,
     backend: Arc<Backend>,
+}
+
+/// As much of a batch as some stores take at once.
+fn cut<T>(batch: &[T]) -> &[T] {
+    &batch[..batch.len().min(1000)]
 }
 
 /// A connection in use.
@@ -77,6 +83,9 @@ impl WrongStore {
     async fn link_one(&self, mut link: Link) -> Result<Linked> {
         link.acs_id = self.id(&link.acs_id);
         link.customer_id = self.customer(&link.customer_id);
+        if self.has(Defect::CutsLifetimes) {
+            link.expires = link.expires.map(|lifetime| Duration::from_secs(lifetime.as_secs()));
+        }
         match self.backend.defect {
             Some(Defect::FewIdsPerCustomer) if self.inner.all_mappings_of(&link.customer_id).await?.len() >= 40 => {
                 return Err(Error::unsupported("the customer has enough"));
@@ -103,6 +112,9 @@ impl WrongStore {
             Some(_) => drop(notes.expiring.insert(link.acs_id.clone(), link.customer_id.clone())),
             None => drop(notes.expiring.remove(&link.acs_id)),
         }
+        if self.has(Defect::ForgetsDisplaced) && linked.previous.is_none() {
+            linked.displaced = None;
+        }
         if self.has(Defect::ForgetsUnlinked) && notes.unlinked.contains(&link.acs_id) {
             linked.revision = Revision::new(linked.revision.get() - 1_000_000);
         }
@@ -123,11 +135,15 @@ impl WrongStore {
         Err(if self.has(Defect::ConflictWithoutRevision) { Error::conflict("taken", None) } else { error })
     }
 
-    /// A page, or what a store makes of a bad cursor that doesn't look at it.
+    /// A page, with what may be wrong with one; or what a store makes of a bad cursor that doesn't look at it.
     fn page(&self, page: Result<Page<Mapping>>) -> Result<Page<Mapping>> {
         match page {
             Err(error) if self.has(Defect::TakesAnyCursor) && error.kind() == ErrorKind::InvalidInput => {
-                Ok(Page::new(Vec::new(), None, acs_identity_core::Timestamp::MAX))
+                Ok(Page::new(Vec::new(), None, Timestamp::MAX))
+            }
+            Ok(mut page) if self.has(Defect::PagesWithoutTime) => {
+                page.read_at = Timestamp::from_micros(0);
+                Ok(page)
             }
             page => page,
         }
@@ -215,14 +231,22 @@ impl MappingStore for WrongStore {
             }
             return linked;
         }
-        self.inner.link_many(links).await
+        let written = if self.has(Defect::CutsLinks) { cut(links) } else { links };
+        let mut answers = self.inner.link_many(written).await;
+        let acknowledged = |link: &Link| Linked::written(Revision::new(1), &link.customer_id, None, Timestamp::MAX);
+        answers.extend(links[written.len()..].iter().map(|link| Ok(acknowledged(link))));
+        answers
     }
 
     async fn import(&self, mappings: &[Mapping]) -> Vec<Result<Imported>> {
-        match self.connect().await {
-            Ok(_connection) => self.inner.import(mappings).await,
-            Err(error) => mappings.iter().map(|_| Err(error.clone())).collect(),
-        }
+        let _connection = match self.connect().await {
+            Ok(connection) => connection,
+            Err(error) => return mappings.iter().map(|_| Err(error.clone())).collect(),
+        };
+        let written = if self.has(Defect::CutsImports) { cut(mappings) } else { mappings };
+        let mut answers = self.inner.import(written).await;
+        answers.resize_with(mappings.len(), || Ok(Imported::Written));
+        answers
     }
 
     async fn unlink(&self, id: &AcsId, expect: Expect) -> Result<Option<Mapping>> {
@@ -243,7 +267,25 @@ impl MappingStore for WrongStore {
 
     async fn unlink_customer(&self, customer: &CustomerId) -> Result<u64> {
         let _connection = self.connect().await?;
-        self.inner.unlink_customer(&self.customer(customer)).await
+        let customer = self.customer(customer);
+        let (found, expect) = match self.backend.defect {
+            Some(Defect::UnlinksOnePage) => {
+                let page = self.inner.mappings_of(&customer, PageRequest::default()).await?;
+                (page.items, Expect::Customer(customer))
+            }
+            Some(Defect::UnlinksWhatIsTaken) => (self.inner.all_mappings_of(&customer).await?, Expect::Any),
+            _ => return self.inner.unlink_customer(&customer).await,
+        };
+        let mut removed = 0;
+        for mapping in found {
+            yield_now().await;
+            match self.inner.unlink(&mapping.acs_id, expect.clone()).await {
+                Ok(there) => removed += u64::from(there.is_some()),
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(removed)
     }
 
     async fn mappings_of(&self, customer: &CustomerId, page: PageRequest) -> Result<Page<Mapping>> {
