@@ -94,9 +94,9 @@ impl<R> ReadThroughBuilder<R> {
         self
     }
 
-    /// How long a write may take before it is `OutcomeUnknown`. What it touched is then not stored for as long again, in
-    /// case the backend applies it late. Ten seconds by default; should be more than the backend's own deadline. A batch has
-    /// this time once for each 500 items that it begins.
+    /// How long a write may take before it is `OutcomeUnknown`. If nobody can say how a write ended, what it touched
+    /// is not stored for this time after that, in case the backend applies it late. Ten seconds by default; should be more than the backend's own deadline. A batch has
+    /// this time once for each 500 items that it begins, and the unlinking of a customer a hundred times.
     pub fn write_deadline(mut self, deadline: Duration) -> Self {
         self.write_deadline = deadline;
         self

@@ -240,8 +240,8 @@ impl<K: Key, V: Cached> Lane<K, V> {
         true
     }
 
-    /// Takes a failed flight out, so that the next caller tries again.
-    fn give_up(&self, key: &K, flight: &Arc<Flight<V>>) {
+    /// Takes a flight out that has failed, or does not land in time, so that the next caller tries again.
+    pub(crate) fn give_up(&self, key: &K, flight: &Arc<Flight<V>>) {
         let mut stripe = self.stripe(key);
         if stripe.flights.get(key).is_some_and(|current| Arc::ptr_eq(current, flight)) {
             stripe.flights.remove(key);

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use acs_identity_core::{AcsId, Answer, Answers, CustomerId, Error, ErrorKind, Resolution, Resolver, Result};
 use async_trait::async_trait;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::builder::ReadThroughBuilder;
 use crate::counters::CacheStats;
+use crate::flight::Flight;
 use crate::guarded::guarded;
 use crate::lane::{Entered, Key, Lane, Limits, Load};
 use crate::values::{Cached, Listing, is_of};
@@ -124,6 +126,30 @@ impl<R: 'static> ReadThrough<R> {
     }
 }
 
+impl<R> ReadThrough<R> {
+    /// Waits for a load, at most until then. One that does not land in time, as its runtime may stand still, is given up, so
+    /// that the next caller starts another.
+    pub(crate) async fn wait<K: Key, V: Cached>(
+        &self,
+        lane: &Lane<K, V>,
+        key: &K,
+        flight: &Arc<Flight<V>>,
+        until: Instant,
+    ) -> Result<V> {
+        let answer = flight.wait(until.saturating_duration_since(Instant::now())).await;
+        if answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout) {
+            lane.give_up(key, flight);
+        }
+        answer
+    }
+}
+
+/// The moment so far ahead, or one that is as good as never.
+pub(crate) fn deadline(patience: Duration) -> Instant {
+    const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    Instant::now() + patience.min(NEVER)
+}
+
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<R: Resolver + 'static> Resolver for ReadThrough<R> {
@@ -137,7 +163,7 @@ impl<R: Resolver + 'static> Resolver for ReadThrough<R> {
                 flight
             }
         };
-        flight.wait(self.0.load_deadline).await
+        self.wait(&self.0.ids, id, &flight, deadline(self.0.load_deadline)).await
     }
 
     async fn resolve_many(&self, ids: &[AcsId]) -> Answers {
@@ -158,8 +184,9 @@ impl<R: Resolver + 'static> Resolver for ReadThrough<R> {
         if !loads.is_empty() {
             self.start_many(loads);
         }
+        let until = deadline(self.0.load_deadline);
         for (id, flight) in flights {
-            known.push((id.as_str(), flight.wait(self.0.load_deadline).await));
+            known.push((id.as_str(), self.wait(&self.0.ids, id, &flight, until).await));
         }
         let forgotten = Error::new(ErrorKind::Internal, "the ID was not asked");
         Answers::each_by_id(ids, known, &Err(forgotten))

@@ -2,7 +2,7 @@
 //!
 //! A write bars what it may touch, in its own task, before the store is asked, and lifts the bars after the store has
 //! answered: so it does not matter whether the caller is still there. If nobody can say whether the write was applied, the
-//! bars stay until the write's deadline.
+//! bars stay for a while.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use tokio::task::JoinError;
 use crate::ReadThrough;
 use crate::guarded::guarded;
 use crate::lane::Entered;
-use crate::read_through::Shared;
+use crate::read_through::{Shared, deadline};
 use crate::values::{Listing, is_of};
 
 /// What a write may change, as far as it is known beforehand.
@@ -96,29 +96,30 @@ impl Effect {
     }
 }
 
-/// The bars of one write. Dropped without an outcome, as in a runtime that shuts down, they stay until the deadline.
+/// The bars of one write. Dropped without an outcome, as in a runtime that shuts down, they stay for a while.
 struct Bars<S> {
     shared: Arc<Shared<S>>,
     touched: Touched,
     /// How long the write may take.
     patience: Duration,
-    /// Until when nothing is kept if nobody can say how the write ended: as long again, since a backend that has missed
-    /// its deadline may still be about to apply the write.
-    deadline: Duration,
     lifted: bool,
 }
 
-/// The items of a batch that get one write's deadline.
-const ITEMS_PER_DEADLINE: usize = 500;
+/// How many times a batch of so many items has the deadline of a write: stores work through it in parts.
+fn parts(items: usize) -> u32 {
+    u32::try_from(items.div_ceil(500).max(1)).unwrap_or(u32::MAX)
+}
+
+/// The same for an erasure, of which nobody knows how large it is.
+const PARTS_OF_AN_ERASURE: u32 = 100;
 
 impl<S> Bars<S> {
     fn new(shared: Arc<Shared<S>>, touched: Touched) -> Self {
-        let parts = touched.ids.len().div_ceil(ITEMS_PER_DEADLINE).max(1);
-        let patience = shared.write_deadline.saturating_mul(u32::try_from(parts).unwrap_or(u32::MAX));
-        let deadline = shared.clock.monotonic().saturating_add(patience.saturating_mul(2));
+        let parts = if touched.all_ids_of_customers { PARTS_OF_AN_ERASURE } else { parts(touched.ids.len()) };
+        let patience = shared.write_deadline.saturating_mul(parts);
         touched.ids.iter().for_each(|id| shared.ids.bar(id));
         touched.customers.iter().for_each(|customer| shared.customers.bar(customer));
-        let bars = Self { shared, touched, patience, deadline, lifted: false };
+        let bars = Self { shared, touched, patience, lifted: false };
         bars.purge_ids_of_customers();
         bars
     }
@@ -138,7 +139,9 @@ impl<S> Bars<S> {
     fn settle(&mut self, effect: &Effect) {
         self.lifted = true;
         let (ids, customers, touched) = (&self.shared.ids, &self.shared.customers, &self.touched);
-        let until = matches!(effect, Effect::Unknown).then_some(self.deadline);
+        // If nobody can say how the write ended, the backend may still be about to apply it.
+        let grace = || self.shared.clock.monotonic().saturating_add(self.shared.write_deadline);
+        let until = matches!(effect, Effect::Unknown).then(grace);
         if touched.all_ids_of_customers {
             if let Some(until) = until {
                 ids.bar_all(until);
@@ -301,37 +304,38 @@ impl<S: MappingStore + 'static> MappingStore for ReadThrough<S> {
         {
             return Ok(found);
         }
-        self.pass_on(ErrorKind::Timeout, self.0.resolver.mappings_of(customer, page)).await
+        self.pass_on(self.0.resolver.mappings_of(customer, page)).await
     }
 
     async fn scan(&self, page: PageRequest) -> Result<Page<Mapping>> {
-        self.pass_on(ErrorKind::Timeout, self.0.resolver.scan(page)).await
+        self.pass_on(self.0.resolver.scan(page)).await
     }
 
     /// Nothing has to be forgotten: what has expired is not given out by the cache either.
     async fn purge_expired(&self, limit: u32) -> Result<u64> {
-        self.pass_on(ErrorKind::OutcomeUnknown, self.0.resolver.purge_expired(limit)).await
+        let patience = self.0.write_deadline.saturating_mul(parts(limit as usize));
+        guarded(patience, ErrorKind::OutcomeUnknown, self.0.resolver.purge_expired(limit)).await.flatten()
     }
 
     async fn ping(&self) -> Result<()> {
-        self.pass_on(ErrorKind::Timeout, self.0.resolver.ping()).await
+        self.pass_on(self.0.resolver.ping()).await
     }
 
     async fn close(&self) {
-        self.0.resolver.close().await;
-        // From here on the store only fails, so nothing is stored any more.
+        let patience = self.0.load_deadline.max(self.0.write_deadline);
+        // However it ends: from here on nothing is to be answered from the cache.
+        let _ = guarded(patience, ErrorKind::Timeout, self.0.resolver.close()).await;
         self.purge_all();
         self.0.tasks.close();
         // A task whose runtime stands still can't be waited for.
-        let patience = self.0.load_deadline.max(self.0.write_deadline);
         let _ = tokio::time::timeout(patience, self.0.tasks.wait()).await;
     }
 }
 
 impl<S: MappingStore + 'static> ReadThrough<S> {
-    /// A call that the cache has no part in, but for its deadline.
-    async fn pass_on<T>(&self, late: ErrorKind, call: impl Future<Output = Result<T>>) -> Result<T> {
-        guarded(self.0.load_deadline, late, call).await.flatten()
+    /// A question that the cache has no part in, but for its deadline.
+    async fn pass_on<T>(&self, question: impl Future<Output = Result<T>>) -> Result<T> {
+        guarded(self.0.load_deadline, ErrorKind::Timeout, question).await.flatten()
     }
 
     async fn first_page(&self, customer: &CustomerId, page: &PageRequest) -> Result<Listing> {
@@ -349,7 +353,7 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
                 flight
             }
         };
-        flight.wait(self.0.load_deadline).await
+        self.wait(&self.0.customers, customer, &flight, deadline(self.0.load_deadline)).await
     }
 }
 

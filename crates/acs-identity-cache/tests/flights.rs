@@ -256,7 +256,34 @@ fn who_waits_for_a_load_on_a_runtime_that_stands_still_is_answered_in_time() {
     still.block_on(hold.reached());
     let error = driven.block_on(cached.resolve(&id("8:acs:r_1"))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!(driven.block_on(who(&cached, "8:acs:r_1")), None, "the next caller starts a load of its own");
     drop((still, hold));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_roster_waits_for_its_deadline_once_and_not_for_each_id() {
+    let store = Arc::new(Gated::new(MemoryStore::new()));
+    let cached = ReadThrough::builder(store.clone()).load_deadline(Duration::from_secs(2)).build();
+    let ids: Vec<AcsId> = (0..20).map(|n| id(&format!("8:acs:r_{n}"))).collect();
+    let holds: Vec<_> = ids.iter().map(|_| store.hold(Call::Resolve, Point::Before)).collect();
+    let singles = join_all(ids.iter().map(|id| cached.resolve(id)));
+    let started = tokio::time::Instant::now();
+    let (_, roster) = tokio::join!(singles, cached.resolve_many(&ids));
+    assert!(roster.iter().all(Result::is_err));
+    assert_eq!(started.elapsed().as_secs(), 2);
+    drop(holds);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_ends_though_the_store_hangs_and_nothing_is_answered_afterwards() {
+    let store = Arc::new(Gated::new(MemoryStore::new()));
+    let cached = ReadThrough::builder(store.clone()).load_deadline(Duration::from_secs(2)).build();
+    link(&cached, "8:acs:r_1", "bob").await;
+    who(&cached, "8:acs:r_1").await;
+    let hold = store.hold(Call::Close, Point::Before);
+    cached.close().await;
+    assert!(cached.resolve_now(&id("8:acs:r_1")).is_none());
+    drop(hold);
 }
 
 #[tokio::test(start_paused = true)]

@@ -81,8 +81,8 @@ pub trait MappingStore: Resolver {
     async fn scan(&self, page: PageRequest) -> Result<Page<Mapping>>;
 
     /// Frees the space of at most so many expired mappings, and answers with how many there were. Expired mappings
-    /// read as absent in any case; an application calls this now and then, until it answers 0. It also removes what the
-    /// store remembers of unlinked IDs, once its time of an hour is over; that is not counted.
+    /// read as absent in any case; an application calls this now and then, until it answers 0. It also removes some of
+    /// what the store remembers of unlinked IDs, once its time of an hour is over, as writes do, too; that is not counted.
     async fn purge_expired(&self, limit: u32) -> Result<u64>;
 
     /// Checks that the backend can be reached and answers.

@@ -365,7 +365,6 @@ fn ids_of_things_are_nobody() {
         "sessionId",
         "operationId",
         "requestId",
-        "chatThreadRawId",
     ];
     for name in names {
         holds("Foo", json!({name: BOB, "participants": [{name: BOB}]}), &[]);
@@ -373,7 +372,16 @@ fn ids_of_things_are_nobody() {
     for thing in ["message", "thread", "call", "group", "room"] {
         holds("Foo", json!({thing: {"id": BOB}}), &[]);
     }
+    for things in ["messages", "rooms", "groups"] {
+        holds("Foo", json!({things: [{"id": BOB}]}), &[]);
+    }
+    for text in
+        ["userAgent", "speech", "recognizedPhrase", "payload", "url", "name", "endReason", "incomingCallContext"]
+    {
+        holds("Foo", json!({text: BOB}), &[]);
+    }
     // Whom such a property names is somebody still.
+    holds("Foo", json!({"conversationRawId": BOB}), &[("conversation", BOB, None)]);
     holds("Foo", json!({"callerId": BOB, "thread": {"ownerId": ANN}}), &[("caller", BOB, None), ("owner", ANN, None)]);
 }
 
@@ -385,6 +393,14 @@ fn events_without_identifiers_hold_nobody() {
     assert!(events[0].participants().is_empty() && events[0].rejected().is_empty());
     assert!(Event::parse_all(br#"{"eventType":"X"}"#).unwrap()[0].participants().is_empty());
     assert!(Event::parse_all(b" [] ").unwrap().is_empty());
+}
+
+#[test]
+fn objects_in_messages_and_contexts_are_looked_into() {
+    for container in ["message", "callContext", "content", "body"] {
+        let data = json!({container: {"senderCommunicationIdentifier": model(BOB), "from": ANN}});
+        holds("Foo", data, &[("from", ANN, None), ("sender", BOB, None)]);
+    }
 }
 
 #[test]
@@ -401,10 +417,6 @@ fn a_sender_cannot_plant_an_identifier_in_what_he_writes() {
         "customProperties",
         "customContext",
         "messageBody",
-        "message",
-        "chatMessage",
-        "content",
-        "richText",
         "displayName",
         "senderDisplayname",
         "topic",

@@ -195,7 +195,9 @@ impl<D: Dialect> MappingStore for SqlStore<D> {
 
     async fn close(&self) {
         // Each waits for the tasks that have one of its connections, and lets no other have one.
-        futures::join!(D::close(&self.shared.reader), D::close(self.shared.writer()));
+        let closed = futures::future::join(D::close(&self.shared.reader), D::close(self.shared.writer()));
+        // A task has the deadline to the full and then still has to roll back; what takes longer hangs.
+        let _ = tokio::time::timeout(2 * self.shared.deadline, closed).await;
     }
 }
 

@@ -32,12 +32,17 @@ use walk::Walk;
 ///
 /// A plain text is nobody in a property that names the ID of a thing: `messageId`, `threadId`, `transactionId`,
 /// `documentId`, `serverCallId`, `callConnectionId`, `correlationId` and all that end so, likewise of a conversation, group,
-/// room, recording, session, operation, request or event, and as `"room": {"id": …}`.
+/// room, recording, session, operation, request or event, and as `"room": {"id": …}`. Nor is it in one that holds a text, or a
+/// word of the service's own: those whose names end, in any case, in `agent`, `body`, `code`, `content`, `details`, `label`,
+/// `message`, `name`, `payload`, `phrase`, `reason`, `reference`, `speech`, `status`, `text` (so also `incomingCallContext`), `type`,
+/// `uri`, `url`, `value` or `version`. Objects in these are looked into.
 ///
-/// Nothing is read in what a sender or an application can fill as it likes, so nobody becomes a participant by writing
-/// an ID there. These are the properties whose names end, in any case, in `metadata`, `properties`, `text` (so also
-/// `customContext`), `body`, `message`, `content`, `displayName`, `topic`, `tag`, `tags`, `labels`, `headers`, `caption`,
-/// `title`, `description` or `fileName`. Nor is `subject` of the envelope read; it repeats what `data` says.
+/// Nothing at all is read in what a sender or an application can fill as it likes: properties whose names begin with
+/// `custom`, or end in `metadata`, `properties`, `tag`, `tags`, `labels`, `headers`, `messageBody`, `displayName`, `topic`, `caption`,
+/// `title`, `description` or `fileName`. So nobody becomes the sender of a chat message by writing an ID into it or its
+/// metadata. Where ACS passes on what users wrote under other names, an ID in it can still come out: trust only the roles that
+/// the type of the event is known to have.
+/// `subject` of the envelope is not read; it repeats what `data` says.
 ///
 /// The role is what the name of the property says (see [`Role`]); `id`, `identifier` and the keys of a table say
 /// nothing, and have the role of the property around them.

@@ -3,25 +3,48 @@
 use crate::wire::OBJECTS;
 use crate::{CommunicationIdentifier, IdentityType};
 
-/// What a sender or an application may fill as it likes: the ends of such properties' names, compared without case.
-const FREE_FORM: [&str; 16] = [
+/// Tables that a sender or an application may fill as it likes, names and all: the ends of such properties' names, compared
+/// without case.
+const BAGS: [&str; 13] = [
     "metadata",
     "properties",
-    // Also `customContext` and its like.
-    "text",
-    "body",
-    "message",
-    "content",
-    "displayname",
-    "topic",
     "tag",
     "tags",
     "labels",
     "headers",
+    // Texts with which everybody sees what a person wrote: there is nothing else in them.
+    "messageBody",
+    "displayName",
+    "topic",
     "caption",
     "title",
     "description",
-    "filename",
+    "fileName",
+];
+
+/// Texts that a sender may write, and others that are no IDs: the ends of such properties' names, compared without case.
+const TEXTS: [&str; 20] = [
+    "agent",
+    "body",
+    "code",
+    "content",
+    "details",
+    "name",
+    "label",
+    "message",
+    "payload",
+    "phrase",
+    "reason",
+    "reference",
+    "speech",
+    "status",
+    // Also `incomingCallContext` and its like.
+    "text",
+    "type",
+    "uri",
+    "url",
+    "value",
+    "version",
 ];
 
 /// The properties that hold a raw ID and nothing else, so that an ID of an unknown kind is one too.
@@ -70,7 +93,7 @@ pub(super) enum Holds {
     Number,
     /// Perhaps an ID of a known kind.
     Anything,
-    /// The ID of what is nobody.
+    /// A text that is nobody: the ID of a thing, or something that somebody wrote.
     Thing,
 }
 
@@ -97,7 +120,9 @@ impl<'a> Name<'a> {
         let stem = if stem.is_empty() { self.stem } else { stem };
         let holds = match suffix {
             Some(Holds::Identifier) => Holds::Identifier,
-            Some(_) if THINGS.iter().any(|thing| ends_in(stem, thing)) => Holds::Thing,
+            Some(Holds::RawId) => Holds::RawId,
+            Some(_) if is_thing(stem) => Holds::Thing,
+            None if TEXTS.iter().any(|text| ends_in(key, text)) => Holds::Thing,
             _ if RAW_IDS.contains(&key) => Holds::RawId,
             suffix => suffix.unwrap_or(Holds::Anything),
         };
@@ -123,9 +148,15 @@ fn split(key: &str) -> (&str, Option<Holds>) {
     found.unwrap_or((key, None))
 }
 
-/// Whether a property is one that a sender or an application may fill as it likes.
-pub(super) fn is_free_form(key: &str) -> bool {
-    FREE_FORM.iter().any(|free| ends_in(key, free))
+fn is_thing(stem: &str) -> bool {
+    let one = stem.strip_suffix('s').unwrap_or(stem);
+    THINGS.iter().any(|thing| ends_in(stem, thing) || ends_in(one, thing))
+}
+
+/// Whether a property is a table that a sender or an application may fill as it likes.
+pub(super) fn is_bag(key: &str) -> bool {
+    let is_custom = key.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("custom"));
+    is_custom || BAGS.iter().any(|bag| ends_in(key, bag))
 }
 
 /// Whether a key is the name of a property, and not data.
@@ -180,6 +211,11 @@ mod tests {
         reads("paid", "paid", Holds::Anything);
         reads("messageId", "message", Holds::Thing);
         reads("ServerCallIds", "ServerCall", Holds::Thing);
+        reads("conversationRawId", "conversation", Holds::RawId);
+        reads("userAgent", "userAgent", Holds::Thing);
+        assert!(is_bag("senderDisplayName") && is_bag("CustomThings") && !is_bag("message"));
+        let rooms = Name { stem: "rooms", holds: Holds::Anything };
+        assert_eq!(rooms.property("id", false), Name { stem: "rooms", holds: Holds::Thing });
         reads("callerId", "caller", Holds::Anything);
         reads("call", "call", Holds::Anything);
     }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-use super::name::{Holds, Name, is_free_form, is_id, is_name, is_plain};
+use super::name::{Holds, Name, is_bag, is_id, is_name, is_plain};
 use super::{Participant, RejectedId, Role};
 use crate::redact::Redacted;
 use crate::wire::{OBJECTS, type_name};
@@ -98,7 +98,7 @@ impl<'a> Walk<'a> {
             let is_of_model = is_model && (key == "rawId" || OBJECTS.contains(&key.as_str()));
             let is_id = is_id(key);
             // An ID may end in anything.
-            if is_of_model || (is_free_form(key) && !is_id) {
+            if is_of_model || (is_bag(key) && !is_id) {
                 continue;
             }
             self.step(Step::Property(key), |walk| {

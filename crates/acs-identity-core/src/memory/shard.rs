@@ -82,11 +82,16 @@ impl Shard {
 
     /// Forgets the tombstones that are old enough.
     pub(super) fn sweep(&mut self, now: Timestamp) {
-        while self.burials.front().is_some_and(|(at, _)| *at <= now) {
+        // What lies further ahead was buried before the clock was set back, and must not hold up the others.
+        let horizon = now.saturating_add(TOMBSTONE_LIFETIME);
+        while self.burials.front().is_some_and(|(at, _)| *at <= now || *at > horizon) {
             let Some((_, id)) = self.burials.pop_front() else { return };
-            match self.tombstones.get(&id) {
-                // It was buried once more since.
-                Some(tombstone) if tombstone.forget_at > now => self.burials.push_back((tombstone.forget_at, id)),
+            match self.tombstones.get_mut(&id) {
+                // It was buried once more since, or the clock was set back.
+                Some(tombstone) if tombstone.forget_at > now => {
+                    tombstone.forget_at = tombstone.forget_at.min(horizon);
+                    self.burials.push_back((tombstone.forget_at, id));
+                }
                 _ => drop(self.tombstones.remove(&id)),
             }
         }
@@ -146,6 +151,20 @@ mod tests {
         assert_eq!(shard.present(&id), Present::Tombstone(Revision::new(9)));
         shard.sweep(Timestamp::from_micros(3_600_000_005));
         assert_eq!(shard.present(&id), Present::Nothing);
+        assert!(shard.tombstones.is_empty() && shard.burials.is_empty());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_keeps_no_tombstone_for_long() {
+        let mut shard = Shard::default();
+        let hour = TOMBSTONE_LIFETIME.as_micros() as u64;
+        let (early, late) = (AcsId::new("a").unwrap(), AcsId::new("b").unwrap());
+        shard.bury(&late, Revision::new(1), Timestamp::from_micros(1000 * hour));
+        shard.bury(&early, Revision::new(1), Timestamp::from_micros(0));
+        shard.sweep(Timestamp::from_micros(1));
+        shard.sweep(Timestamp::from_micros(hour));
+        assert_eq!(shard.present(&early), Present::Nothing);
+        shard.sweep(Timestamp::from_micros(hour + 1));
         assert!(shard.tombstones.is_empty() && shard.burials.is_empty());
     }
 

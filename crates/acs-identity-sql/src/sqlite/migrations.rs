@@ -55,11 +55,11 @@ BEGIN
     VALUES (NEW.namespace, NEW.acs_id, NEW.revision, NULL, NEW.customer_id);
 END",
     // An INSERT OR REPLACE tells no other trigger whom it takes the ID from. An upsert, which tells the next one too, is in
-    // the log twice; the store makes none.
+    // the log twice, and an INSERT OR IGNORE is though it changes nothing, so no revision is told; the store makes none of these.
     "CREATE TRIGGER acs_identity_mappings_replace BEFORE INSERT ON acs_identity_mappings
 BEGIN
     INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after)
-    SELECT namespace, acs_id, NEW.revision, customer_id, NEW.customer_id FROM acs_identity_mappings
+    SELECT namespace, acs_id, NULL, customer_id, NEW.customer_id FROM acs_identity_mappings
     WHERE namespace = NEW.namespace AND acs_id = NEW.acs_id
         AND customer_id IS NOT NULL AND customer_id IS NOT NEW.customer_id;
 END",

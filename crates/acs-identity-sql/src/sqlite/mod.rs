@@ -34,7 +34,8 @@ use transaction::Transaction;
 /// Triggers write every change to a log, whoever makes it and however, and subscribers poll that. It keeps the last
 /// 10,000 changes of all namespaces together, for an hour; who falls further behind is told so. Not seen are: a change of
 /// the tables themselves, changes made while the triggers were dropped, and whom an `UPDATE OR REPLACE` takes an ACS ID from.
-/// An `INSERT OR REPLACE` or an upsert made by hand is told twice.
+/// An `INSERT OR REPLACE` or an upsert made by hand is told twice,
+/// an `INSERT OR IGNORE` also where it changes nothing.
 ///
 /// # What is kept of what was removed
 /// - After an unlink, the ACS ID and its last revision (a tombstone), without the customer ID and the properties: for one
