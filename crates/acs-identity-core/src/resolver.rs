@@ -91,19 +91,29 @@ macro_rules! forward_resolver {
 forward_resolver!(&R, Box<R>, Arc<R>);
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::Mutex;
 
     use super::*;
     use crate::{CustomerId, Error, ErrorKind};
 
-    fn ids(texts: &[&str]) -> Vec<AcsId> {
+    pub(crate) fn ids(texts: &[&str]) -> Vec<AcsId> {
         texts.iter().map(|text| AcsId::new(*text).unwrap()).collect()
     }
 
     /// Knows the IDs with a prefix, fails for "down", and notes what it was asked.
     #[derive(Debug)]
-    struct Known(&'static str, Mutex<Vec<String>>);
+    pub(crate) struct Known(&'static str, Mutex<Vec<String>>);
+
+    impl Known {
+        pub(crate) fn new(prefix: &'static str) -> Self {
+            Self(prefix, Mutex::default())
+        }
+
+        pub(crate) fn asked(&self) -> Vec<String> {
+            self.1.lock().unwrap().clone()
+        }
+    }
 
     #[async_trait]
     impl Resolver for Known {
@@ -118,7 +128,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_default_batch_asks_each_id_once_and_answers_each() {
-        let known = Known("a", Mutex::default());
+        let known = Known::new("a");
         let answers = known.resolve_many(&ids(&["a1", "b", "a1", "down", "a2"])).await;
         let names: Vec<_> = answers
             .iter()
@@ -127,6 +137,6 @@ mod tests {
             })
             .collect();
         assert_eq!(names, [Ok(Some("a1")), Ok(None), Ok(Some("a1")), Err(ErrorKind::Unavailable), Ok(Some("a2"))]);
-        assert_eq!(known.1.lock().unwrap().len(), 4);
+        assert_eq!(known.asked().len(), 4);
     }
 }

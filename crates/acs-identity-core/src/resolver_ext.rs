@@ -58,37 +58,16 @@ impl<A: Resolver, B: Resolver> Resolver for Or<A, B> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
-    use crate::{CustomerId, Error, ErrorKind};
-
-    fn ids(texts: &[&str]) -> Vec<AcsId> {
-        texts.iter().map(|text| AcsId::new(*text).unwrap()).collect()
-    }
-
-    /// Knows the IDs with a prefix, fails for "down", and notes what it was asked.
-    #[derive(Debug)]
-    struct Known(&'static str, Mutex<Vec<String>>);
-
-    #[async_trait]
-    impl Resolver for Known {
-        async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>> {
-            self.1.lock().unwrap().push(id.as_str().to_owned());
-            if id.as_str() == "down" {
-                return Err(Error::new(ErrorKind::Unavailable, "down"));
-            }
-            Ok(id.as_str().starts_with(self.0).then(|| CustomerId::new(id.as_str()).unwrap().into()))
-        }
-    }
+    use crate::resolver::tests::{Known, ids};
 
     #[tokio::test]
     async fn the_next_resolver_is_asked_only_about_the_absent() {
-        let both = Known("a", Mutex::default()).or(Known("b", Mutex::default()));
+        let both = Known::new("a").or(Known::new("b"));
         let answers = both.resolve_many(&ids(&["b1", "a1", "c", "down"])).await;
         assert!(matches!(&answers[0], Ok(Some(_))) && matches!(&answers[1], Ok(Some(_))));
         assert!(matches!(&answers[2], Ok(None)) && answers[3].is_err());
-        assert_eq!(*both.next.1.lock().unwrap(), ["b1", "c"]);
+        assert_eq!(both.next.asked(), ["b1", "c"]);
         assert!(both.resolve(&ids(&["down"])[0]).await.is_err());
     }
 }
