@@ -15,7 +15,7 @@ use sqlx::sqlite::SqlitePool;
 use tokio::runtime::{Builder, Runtime};
 
 const MAPPINGS: usize = 100_000;
-const LOOKUPS: usize = 20_000;
+const LOOKUPS: usize = 60_000;
 const IN_FLIGHT: usize = 64;
 const BATCH: usize = 1000;
 const BATCHES: usize = 20;
