@@ -150,7 +150,7 @@ pub(crate) async fn eventually<F: Future<Output = Option<String>>>(fixture: &dyn
 
 /// A lifetime that the check can wait for: short, if it has to do so in real time.
 pub(crate) fn short_lifetime(fixture: &dyn Fixture) -> Duration {
-    if fixture.clock().is_some() { Duration::from_secs(60) } else { Duration::from_secs(1) }
+    if fixture.clock().is_some() { Duration::from_secs(60) } else { Duration::from_secs(2) }
 }
 
 /// Lets time pass for the store, and a little more where it is real time.
