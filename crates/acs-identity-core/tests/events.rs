@@ -382,6 +382,7 @@ fn ids_of_things_are_nobody() {
     }
     // Whom such a property names is somebody still.
     holds("Foo", json!({"conversationRawId": BOB}), &[("conversation", BOB, None)]);
+    holds("Foo", json!({"agent": BOB, "userAgent": ANN}), &[("agent", BOB, None)]);
     holds("Foo", json!({"callerId": BOB, "thread": {"ownerId": ANN}}), &[("caller", BOB, None), ("owner", ANN, None)]);
 }
 

@@ -33,9 +33,9 @@ use walk::Walk;
 /// A plain text is nobody in a property that names the ID of a thing: `messageId`, `threadId`, `transactionId`,
 /// `documentId`, `serverCallId`, `callConnectionId`, `correlationId` and all that end so, likewise of a conversation, group,
 /// room, recording, session, operation, request or event, and as `"room": {"id": …}`. Nor is it in one that holds a text, or a
-/// word of the service's own: those whose names end, in any case, in `agent`, `body`, `code`, `content`, `details`, `label`,
+/// word of the service's own: those whose names end, in any case, in `body`, `code`, `content`, `details`, `label`,
 /// `message`, `name`, `payload`, `phrase`, `reason`, `reference`, `speech`, `status`, `text` (so also `incomingCallContext`), `type`,
-/// `uri`, `url`, `value` or `version`. Objects in these are looked into.
+/// `uri`, `url`, `userAgent`, `value` or `version`. Objects in these are looked into.
 ///
 /// Nothing at all is read in what a sender or an application can fill as it likes: properties whose names begin with
 /// `custom`, or end in `metadata`, `properties`, `tag`, `tags`, `labels`, `headers`, `messageBody`, `displayName`, `topic`, `caption`,

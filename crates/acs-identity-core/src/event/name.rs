@@ -24,7 +24,6 @@ const BAGS: [&str; 13] = [
 
 /// Texts that a sender may write, and others that are no IDs: the ends of such properties' names, compared without case.
 const TEXTS: [&str; 20] = [
-    "agent",
     "body",
     "code",
     "content",
@@ -43,6 +42,8 @@ const TEXTS: [&str; 20] = [
     "type",
     "uri",
     "url",
+    // Not every agent: one may be a person.
+    "userAgent",
     "value",
     "version",
 ];
@@ -213,6 +214,7 @@ mod tests {
         reads("ServerCallIds", "ServerCall", Holds::Thing);
         reads("conversationRawId", "conversation", Holds::RawId);
         reads("userAgent", "userAgent", Holds::Thing);
+        reads("agent", "agent", Holds::Anything);
         assert!(is_bag("senderDisplayName") && is_bag("CustomThings") && !is_bag("message"));
         let rooms = Name { stem: "rooms", holds: Holds::Anything };
         assert_eq!(rooms.property("id", false), Name { stem: "rooms", holds: Holds::Thing });

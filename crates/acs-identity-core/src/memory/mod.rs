@@ -25,7 +25,7 @@ const BACKEND: &str = "memory";
 /// A [`MappingStore`] in the memory of this process: for tests, and for applications that load their mappings at start.
 ///
 /// Keeps every promise of a store but durability. Both directions change in one step; readers don't wait for each other, and a
-/// writer holds up only readers of the same few hundredths of the data. Every answer is at hand at once, so
+/// writer holds up only the readers of a small part of the data. Every answer is at hand at once, so
 /// [`resolve_now`](Resolver::resolve_now) always has one. Cheap to clone; clones share the mappings.
 ///
 /// ```
