@@ -1,29 +1,52 @@
-//! Statements that come in a few fixed sizes, so that a connection can keep each of them prepared.
+//! Statements about many items at once, in the two ways that databases have.
 
-/// One statement for each of a few numbers of items.
+/// A statement that takes many items.
 #[derive(Debug)]
-pub(crate) struct Batch(Vec<(usize, String)>);
+pub(crate) enum Batch {
+    /// The items are parameters, so there is one statement for each of a few fixed numbers of items, in rising order: a
+    /// connection can keep each of them prepared.
+    Sized(Vec<(usize, String)>),
+    /// Each column of the items is one parameter, an array.
+    Arrays(&'static str),
+}
+
+/// The most items of one statement that takes arrays: far from the limits of any message.
+const ARRAY: usize = 16_384;
 
 impl Batch {
     /// The statements of these sizes, in rising order.
-    pub(crate) fn new(sizes: &[usize], sql: impl Fn(usize) -> String) -> Self {
-        Self(sizes.iter().map(|size| (*size, sql(*size))).collect())
+    pub(crate) fn sized(sizes: &[usize], sql: impl Fn(usize) -> String) -> Self {
+        Self::Sized(sizes.iter().map(|size| (*size, sql(*size))).collect())
     }
 
     /// The most items of one statement.
     pub(crate) fn largest(&self) -> usize {
-        self.0.last().map_or(0, |(size, _)| *size)
+        match self {
+            Self::Sized(statements) => statements.last().map_or(0, |(size, _)| *size),
+            Self::Arrays(_) => ARRAY,
+        }
     }
 
-    /// The smallest statement that takes so many items or more; the largest one if there is none.
+    /// The smallest statement that takes so many items or more, and how many it takes; the largest one if there is none.
     pub(crate) fn covering(&self, count: usize) -> Option<(usize, &str)> {
-        let found = self.0.iter().find(|(size, _)| *size >= count).or(self.0.last());
-        found.map(|(size, sql)| (*size, sql.as_str()))
+        match self {
+            Self::Sized(statements) => {
+                let found = statements.iter().find(|(size, _)| *size >= count).or(statements.last());
+                found.map(|(size, sql)| (*size, sql.as_str()))
+            }
+            Self::Arrays(sql) => Some((count.min(ARRAY), sql)),
+        }
     }
 
-    /// The largest statement that takes at most so many items.
+    /// The largest statement that takes at most so many items, and how many it takes; `None` if there are no items.
     pub(crate) fn within(&self, count: usize) -> Option<(usize, &str)> {
-        self.0.iter().rev().find(|(size, _)| *size <= count).map(|(size, sql)| (*size, sql.as_str()))
+        match self {
+            Self::Sized(statements) => {
+                let found = statements.iter().rev().find(|(size, _)| *size <= count);
+                found.map(|(size, sql)| (*size, sql.as_str()))
+            }
+            Self::Arrays(sql) => (count > 0).then_some((count.min(ARRAY), sql)),
+        }
     }
 }
 
@@ -33,13 +56,21 @@ mod tests {
 
     #[test]
     fn the_size_that_fits_is_chosen() {
-        let batch = Batch::new(&[1, 8, 64], |size| format!("of {size}"));
+        let batch = Batch::sized(&[1, 8, 64], |size| format!("of {size}"));
         assert_eq!(batch.largest(), 64);
         assert_eq!(batch.covering(1), Some((1, "of 1")));
         assert_eq!(batch.covering(9), Some((64, "of 64")));
         assert_eq!(batch.covering(65), Some((64, "of 64")));
         assert_eq!(batch.within(7), Some((1, "of 1")));
         assert_eq!(batch.within(100), Some((64, "of 64")));
+        assert_eq!(batch.within(0), None);
+    }
+
+    #[test]
+    fn arrays_take_any_number_up_to_their_limit() {
+        let batch = Batch::Arrays("arrays");
+        assert_eq!(batch.covering(9), Some((9, "arrays")));
+        assert_eq!(batch.within(ARRAY + 1), Some((ARRAY, "arrays")));
         assert_eq!(batch.within(0), None);
     }
 }

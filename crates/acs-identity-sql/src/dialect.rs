@@ -8,21 +8,32 @@ use acs_identity_core::Redacted;
 
 use crate::batch::Batch;
 use crate::error::Failure;
+use crate::feed::Reading;
+use crate::store::SqlStore;
 
 /// What the store needs of a database: its statements, and a few small ways to run them on the concrete driver.
 ///
 /// Columns are read by their place. A mapping's are, in this order: `customer_id`, `properties`, `expires_at`, `revision`,
-/// `acs_id`, `created_at`; a statement that needs fewer leaves out the last ones.
+/// the server's time, `acs_id`, `created_at`; a statement that needs fewer leaves out the last ones. The server's time is
+/// NULL where it is not needed, which is always so where the host's clock counts.
 // Public only because `SqlStore` names it; it can't be reached from outside.
 pub trait Dialect: Sized + Send + Sync + 'static {
     /// The database's name in errors.
     const BACKEND: &'static str;
+    /// Whether there is a network between the store and the database, so that an answer may never come. Then what misses
+    /// its deadline is dropped, with its connection, and tombstones and the log are swept apart from the writes, which
+    /// hold rows that others wait for.
+    const REMOTE: bool;
 
     type Pool: Clone + Send + Sync + 'static;
     type Connection: Send;
     /// A transaction that will write. Dropped, it is rolled back.
     type Transaction: DerefMut<Target = Self::Connection> + Send;
     type Row: Row;
+    /// How far a subscriber has read the log of changes.
+    type Place: Clone + Send + Sync + 'static;
+    /// What tells a subscriber that there may be something new in the log.
+    type Bell: Send + 'static;
 
     fn statements() -> &'static Statements;
 
@@ -31,13 +42,25 @@ pub trait Dialect: Sized + Send + Sync + 'static {
 
     fn acquire(pool: &Self::Pool) -> impl Future<Output = Result<Self::Connection, Failure>> + Send;
 
-    /// Begins a transaction in which nobody else can write.
+    /// Begins a transaction in which nobody else can write what it has read by a statement that holds.
     fn begin(connection: Self::Connection) -> impl Future<Output = Result<Self::Transaction, Failure>> + Send;
 
     /// Fails with anything but `OutcomeUnknown` only where it is certain that nothing was changed.
     fn commit(transaction: Self::Transaction) -> impl Future<Output = Result<(), Failure>> + Send;
 
     fn rollback(transaction: Self::Transaction) -> impl Future<Output = ()> + Send;
+
+    /// Begins the change of the schema, which only one process does at a time.
+    fn begin_migration(
+        connection: Self::Connection,
+    ) -> impl Future<Output = Result<Self::Transaction, Failure>> + Send {
+        Self::begin(connection)
+    }
+
+    /// Ends the change of the schema. Whoever failed in it rolls back.
+    fn end_migration(transaction: Self::Transaction) -> impl Future<Output = Result<(), Failure>> + Send {
+        Self::commit(transaction)
+    }
 
     fn fetch_all(
         connection: &mut Self::Connection,
@@ -58,6 +81,19 @@ pub trait Dialect: Sized + Send + Sync + 'static {
         values: &[Value<'_>],
     ) -> impl Future<Output = Result<u64, Failure>> + Send;
 
+    /// Reads what is new in the log; without a place, where it ends.
+    fn read_log(
+        connection: &mut Self::Connection,
+        namespace: &str,
+        place: Option<&Self::Place>,
+    ) -> impl Future<Output = Result<Reading<Self::Place>, Failure>> + Send;
+
+    /// Makes a bell for a new subscriber, or after it has failed to ring.
+    fn bell(store: &SqlStore<Self>) -> impl Future<Output = Result<Self::Bell, Failure>> + Send;
+
+    /// Ends when it is time to look into the log. A failure means that changes may be seen late from now on.
+    fn ring(bell: &mut Self::Bell, store: &SqlStore<Self>) -> impl Future<Output = Result<(), Failure>> + Send;
+
     /// How many connections are taken out of the pool.
     fn in_use(pool: &Self::Pool) -> u32;
 
@@ -76,6 +112,9 @@ pub enum Value<'a> {
     Text(&'a str),
     Integer(i64),
     Null,
+    /// Columns of many items, where the database has arrays.
+    Texts(&'a [Option<&'a str>]),
+    Integers(&'a [Option<i64>]),
 }
 
 impl<'a> Value<'a> {
@@ -95,12 +134,14 @@ impl fmt::Debug for Value<'_> {
             Self::Text(text) => write!(f, "Text({})", Redacted(text)),
             Self::Integer(number) => write!(f, "Integer({number})"),
             Self::Null => f.write_str("Null"),
+            Self::Texts(texts) => write!(f, "Texts({})", texts.len()),
+            Self::Integers(numbers) => write!(f, "Integers({})", numbers.len()),
         }
     }
 }
 
 /// A row of an answer. A value of another type than the asked one is an error.
-pub trait Row: Send {
+pub trait Row: Send + Sync {
     fn text(&self, column: usize) -> Result<Option<&str>, WrongType>;
     fn integer(&self, column: usize) -> Result<Option<i64>, WrongType>;
 }
@@ -116,7 +157,7 @@ pub struct Statements {
     pub(crate) resolve: &'static str,
     /// namespace, IDs: the first five columns of those that are there.
     pub(crate) resolve_many: Batch,
-    /// namespace, IDs: all columns of those that are there.
+    /// namespace, IDs: all columns of those that are there, held until the transaction ends.
     pub(crate) present: Batch,
     /// namespace, ID, customer, properties, created at, expires at, revision of each: rows of IDs that have none.
     pub(crate) insert: Batch,
@@ -124,21 +165,20 @@ pub struct Statements {
     pub(crate) update: Batch,
     /// namespace, ID, limit: what comes after this ID, tombstones included, by ID.
     pub(crate) scan: &'static str,
-    /// namespace, customer, created at, ID, limit: what comes after this place, by creation time and ID.
+    /// namespace, customer, created at, ID, created at again, limit: what comes after this place, by creation time and ID.
     pub(crate) mappings_of: &'static str,
+    /// The same, held until the transaction ends.
+    pub(crate) hold_mappings_of: &'static str,
     /// namespace, customer: the last in that order.
     pub(crate) last_of: &'static str,
-    /// namespace, now, end of the tombstones' life, limit: makes expired mappings tombstones.
+    /// end of the tombstones' life, namespace, now, limit: makes expired mappings tombstones.
     pub(crate) bury_expired: &'static str,
     /// now, limit: deletes tombstones that may be forgotten, of all namespaces.
     pub(crate) forget: &'static str,
     /// limit: deletes the oldest entries of the log of changes whose time is over.
     pub(crate) trim_changes: &'static str,
-    /// The place of the newest change, whether or not it is in the log any more; NULL if there was none.
-    pub(crate) newest_change: &'static str,
-    /// place, namespace, limit: `seq`, `acs_id`, `revision`, `customer_before`, `customer_after` of the changes after
-    /// this place; all but `seq` are NULL if it is another namespace's.
-    pub(crate) changes_after: &'static str,
+    /// The server's time in microseconds since the Unix epoch; `None` if the host's clock counts.
+    pub(crate) now: Option<&'static str>,
     /// A row if the schema table is there.
     pub(crate) schema_exists: &'static str,
     /// The version of the schema.

@@ -16,6 +16,12 @@ pub enum Failure {
     Locked { source: Code },
     #[error("the connection to the database is lost")]
     Disconnected,
+    /// The connection is lost, and with it the transaction if there was one: nothing was done.
+    #[error("the connection to the database is lost")]
+    Cut { source: Option<Code> },
+    /// Somebody else was in the way. The transaction is rolled back, and may well succeed if it is begun again.
+    #[error("another transaction was in the way")]
+    Contended { source: Code },
     #[error("no connection became free in time")]
     NoConnection,
     #[error("the driver could not carry out the statement")]
@@ -48,17 +54,27 @@ pub enum Failure {
 
 /// A database's own code for what went wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{database} result code {code}")]
-pub struct Code {
-    pub database: &'static str,
-    pub code: i32,
+pub enum Code {
+    #[error("SQLite result code {0}")]
+    Sqlite(i32),
+    #[error("PostgreSQL SQLSTATE {0}")]
+    Postgres(String),
+    #[error("MySQL error {0}")]
+    MySql(u16),
 }
 
 impl Failure {
+    /// Whether nothing was done, and the same work begun again may succeed.
+    pub(crate) fn is_repeatable(&self) -> bool {
+        matches!(self, Self::Cut { .. } | Self::Contended { .. })
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Database { kind, .. } => *kind,
-            Self::Locked { .. } | Self::Disconnected | Self::Closed => ErrorKind::Unavailable,
+            Self::Locked { .. } | Self::Disconnected | Self::Cut { .. } | Self::Contended { .. } | Self::Closed => {
+                ErrorKind::Unavailable
+            }
             Self::NoConnection | Self::Deadline(_) | Self::Abandoned => ErrorKind::Timeout,
             Self::Driver | Self::Task | Self::Properties => ErrorKind::Internal,
             Self::OutcomeUnknown | Self::Unacknowledged { .. } => ErrorKind::OutcomeUnknown,
@@ -74,9 +90,11 @@ impl From<Failure> for Error {
         let error = Error::new(failure.kind(), failure.to_string());
         match failure {
             Failure::Refused(error) => error,
-            Failure::Database { source, .. } | Failure::Locked { source } | Failure::Unacknowledged { source } => {
-                error.with_source(source)
-            }
+            Failure::Database { source, .. }
+            | Failure::Locked { source }
+            | Failure::Unacknowledged { source }
+            | Failure::Contended { source }
+            | Failure::Cut { source: Some(source) } => error.with_source(source),
             _ => error,
         }
     }
@@ -90,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_code_is_the_source_and_is_not_in_the_text() {
-        let source = Code { database: "SQLite", code: 517 };
+        let source = Code::Sqlite(517);
         let error = Error::from(Failure::Locked { source });
         assert_eq!(error.to_string(), "backend unavailable: the database is locked by another connection");
         assert_eq!(error.source().unwrap().to_string(), "SQLite result code 517");

@@ -8,15 +8,24 @@ use futures::StreamExt;
 use futures::future::select;
 use futures::stream::{self, BoxStream};
 
-use crate::dialect::{Dialect, Row, Value};
+use crate::dialect::{Dialect, Row};
 use crate::error::Failure;
 use crate::store::SqlStore;
 
-/// How many changes are read at once.
-const BATCH: i64 = 512;
+/// What a subscriber found in the log.
+#[derive(Debug)]
+pub struct Reading<P> {
+    /// How far it has been read now.
+    pub place: P,
+    pub changes: Vec<Change>,
+    /// Something may be missing that was deleted before it was read.
+    pub gap: bool,
+    /// There may be more at once.
+    pub more: bool,
+}
 
 pub(crate) fn subscribe<D: Dialect>(store: SqlStore<D>) -> BoxStream<'static, Change> {
-    let subscription = Subscription { store, place: None, due: true, ready: VecDeque::new() };
+    let subscription = Subscription { store, place: None, bell: None, due: true, ready: VecDeque::new() };
     let changes = stream::unfold(subscription, |mut subscription| async move {
         subscription.next().await.map(|change| (change, subscription))
     });
@@ -27,8 +36,9 @@ pub(crate) fn subscribe<D: Dialect>(store: SqlStore<D>) -> BoxStream<'static, Ch
 /// One subscriber. Nothing runs for it but while it is asked, and what it has not asked for yet waits in the log.
 struct Subscription<D: Dialect> {
     store: SqlStore<D>,
-    /// Where the last change that was read is in the log; `None` while nothing is followed.
-    place: Option<i64>,
+    /// How far the log has been read; `None` while nothing is followed.
+    place: Option<D::Place>,
+    bell: Option<D::Bell>,
     /// Whether it is time to look into the log.
     due: bool,
     ready: VecDeque<Change>,
@@ -60,71 +70,63 @@ impl<D: Dialect> Subscription<D> {
     }
 
     /// Waits until it is time to look again, or the store is closed.
-    async fn pause(&self) {
+    async fn pause(&mut self) {
         let closed = pin!(D::closed(&self.store.shared().reader));
-        let time = pin!(tokio::time::sleep(self.store.shared().poll_interval));
+        let time = pin!(wait(&self.store, &mut self.bell));
         select(closed, time).await;
     }
 
     async fn read(&mut self) -> Result<(), Failure> {
-        let (newest, entries) = read_log(&self.store, self.place).await?;
-        let Some(place) = self.place else {
-            self.place = Some(newest);
-            self.ready.push_back(Change::Live);
-            return Ok(());
+        let place = self.place.clone();
+        let followed = place.is_some();
+        let read = move |store: SqlStore<D>, fate| {
+            let place = place.clone();
+            async move {
+                let mut connection = store.reader(&fate).await?;
+                D::read_log(&mut connection, store.namespace(), place.as_ref()).await
+            }
         };
-        if newest == place {
-            return Ok(());
-        }
-        // The numbers have no gaps: where the next one is missing, so is what it told.
-        if entries.is_empty() || entries.iter().zip(place + 1..).any(|(entry, next)| entry.place != next) {
+        let reading = self.store.run(read).await?;
+        if reading.gap {
             self.place = None;
             self.due = true;
             self.ready.push_back(Change::Lost(LostReason::Lagged));
             return Ok(());
         }
-        self.due = entries.len() as i64 == BATCH;
-        for entry in entries {
-            self.place = Some(entry.place);
-            self.ready.extend(entry.changes.into_iter().flatten());
+        if !followed {
+            self.ready.push_back(Change::Live);
         }
+        self.place = Some(reading.place);
+        self.due = reading.more;
+        self.ready.extend(reading.changes);
         Ok(())
     }
 }
 
-/// One entry of the log and what it tells, which is nothing if it is another namespace's.
-struct Entry {
-    place: i64,
-    changes: [Option<Change>; 3],
+async fn wait<D: Dialect>(store: &SqlStore<D>, bell: &mut Option<D::Bell>) {
+    let rung = match bell {
+        Some(bell) => D::ring(bell, store).await,
+        // What came before the bell was there did not ring it, so the log is read at once.
+        None => D::bell(store).await.map(|made| *bell = Some(made)),
+    };
+    if rung.is_err() {
+        *bell = None;
+        tokio::time::sleep(store.shared().poll_interval).await;
+    }
 }
 
-/// Where the newest change is, and what is in the log after a place. Entries may be missing from it, which does not change
-/// where the newest one is.
-async fn read_log<D: Dialect>(store: &SqlStore<D>, after: Option<i64>) -> Result<(i64, Vec<Entry>), Failure> {
-    store
-        .run(move |store, fate| async move {
-            let mut connection = store.reader(&fate).await?;
-            let row = D::fetch_optional(&mut connection, D::statements().newest_change, &[]).await?;
-            let newest = row.map(|row| row.integer(0)).transpose().map_err(|_| Failure::Unreadable("seq"))?;
-            let newest = newest.flatten().unwrap_or(0);
-            let Some(after) = after.filter(|after| *after != newest) else { return Ok((newest, Vec::new())) };
-            let values = [Value::Integer(after), Value::Text(store.namespace()), Value::Integer(BATCH)];
-            let rows = D::fetch_all(&mut connection, D::statements().changes_after, &values).await?;
-            Ok((newest, rows.iter().map(entry).collect::<Result<_, _>>()?))
-        })
-        .await
-}
-
-fn entry(row: &impl Row) -> Result<Entry, Failure> {
-    let place = row.integer(0).ok().flatten().ok_or(Failure::Unreadable("seq"))?;
+/// What an entry of the log tells, given the columns `acs_id`, `revision`, `customer_before` and `customer_after` from
+/// this one on. All of them are NULL if it is another namespace's.
+pub(crate) fn changes(row: &impl Row, first: usize) -> impl Iterator<Item = Change> {
     // A text that is no legal ID was written by hand. Nobody can have asked for it, so nobody needs to know.
-    let text = |column| row.text(column).ok().flatten();
+    let text = |column| row.text(first + column).ok().flatten();
     let customer = |column| text(column).and_then(|text| CustomerId::new(text).ok());
-    let revision = row.integer(2).ok().flatten().and_then(|number| u64::try_from(number).ok()).map(Revision::new);
-    let acs_id = text(1).and_then(|text| AcsId::new(text).ok());
-    let before = customer(3);
-    let after = customer(4).filter(|after| Some(after) != before.as_ref());
+    let revision =
+        row.integer(first + 1).ok().flatten().and_then(|number| u64::try_from(number).ok()).map(Revision::new);
+    let acs_id = text(0).and_then(|text| AcsId::new(text).ok());
+    let before = customer(2);
+    let after = customer(3).filter(|after| Some(after) != before.as_ref());
     let changes =
         [acs_id.map(|id| Change::Acs(id, revision)), before.map(Change::Customer), after.map(Change::Customer)];
-    Ok(Entry { place, changes })
+    changes.into_iter().flatten()
 }

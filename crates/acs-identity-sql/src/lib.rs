@@ -9,8 +9,8 @@
 //! The tables have fixed names and their own prefix, so they may live beside an application's: `acs_identity_mappings`,
 //! `acs_identity_changes`, `acs_identity_schema`. [`SqlStore::schema_sql`] prints them.
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// Without a database's feature there is nobody to use the logic that all of them share.
-#![cfg_attr(not(feature = "sqlite"), allow(dead_code))]
+// Without all databases there is nobody to use some of the logic that they share.
+#![cfg_attr(not(all(feature = "mysql", feature = "postgres", feature = "sqlite")), allow(dead_code))]
 
 mod batch;
 mod dialect;
@@ -23,6 +23,7 @@ mod schema;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;
+mod sweep;
 mod write;
 
 #[cfg(feature = "sqlite")]

@@ -1,6 +1,7 @@
 //! What is read from the tables.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use acs_identity_core::{AcsId, Answer, Cursor, CustomerId, Error, Mapping, Page, PageRequest, Resolution, Result};
 
@@ -13,16 +14,18 @@ use crate::store::SqlStore;
 
 pub(crate) async fn resolve<D: Dialect>(store: &SqlStore<D>, id: &AcsId) -> Result<Option<Resolution>, Failure> {
     let id = id.clone();
-    store
-        .run(|store, fate| async move {
+    let read = move |store: SqlStore<D>, fate| {
+        let id = id.clone();
+        async move {
             let mut connection = store.reader(&fate).await?;
             let values = [Value::Text(store.namespace()), Value::Text(id.as_str())];
             let row = D::fetch_optional(&mut connection, D::statements().resolve, &values).await?;
             // Given back before the answer, so that the next call of this caller finds it free.
             drop(connection);
-            row.map_or(Ok(None), |row| record::resolution(&row, || store.shared().clock.now()))
-        })
-        .await
+            row.map_or(Ok(None), |row| record::resolution(&row, store.host_time()))
+        }
+    };
+    store.run(read).await
 }
 
 /// The answers about those IDs that have a row.
@@ -31,21 +34,23 @@ pub(crate) async fn resolve_many<D: Dialect>(
     ids: &[AcsId],
 ) -> Result<Vec<(String, Answer)>, Failure> {
     let mut seen = HashSet::with_capacity(ids.len());
-    let distinct: Vec<AcsId> = ids.iter().filter(|id| seen.insert(*id)).cloned().collect();
-    store
-        .run(|store, fate| async move {
+    let distinct: Arc<[AcsId]> = ids.iter().filter(|id| seen.insert(*id)).cloned().collect();
+    let read = move |store: SqlStore<D>, fate| {
+        let distinct = distinct.clone();
+        async move {
             let mut connection = store.reader(&fate).await?;
             let rows =
                 lookup::<D>(&mut connection, &D::statements().resolve_many, store.namespace(), &distinct).await?;
             drop(connection);
-            let now = store.shared().clock.now();
+            let host = store.host_time();
             let answer = |row| {
-                let answer = record::resolution(row, || now).map_err(Error::from);
+                let answer = record::resolution(row, host).map_err(Error::from);
                 Ok((record::raw_acs_id(row)?.to_owned(), answer))
             };
             rows.iter().map(answer).collect()
-        })
-        .await
+        }
+    };
+    store.run(read).await
 }
 
 /// The rows of those IDs that have one, in any order.
@@ -58,11 +63,19 @@ pub(crate) async fn lookup<D: Dialect>(
     let mut rows = Vec::new();
     for ids in ids.chunks(statements.largest().max(1)) {
         let Some((size, sql)) = statements.covering(ids.len()) else { break };
-        let mut values = Vec::with_capacity(1 + size);
-        values.push(Value::Text(namespace));
-        values.extend(ids.iter().map(|id| Value::Text(id.as_str())));
-        values.resize(1 + size, Value::text_or_null(ids.last().map(AcsId::as_str)));
-        let found = D::fetch_all(connection, sql, &values).await?;
+        let found = match statements {
+            Batch::Sized(_) => {
+                let mut values = Vec::with_capacity(1 + size);
+                values.push(Value::Text(namespace));
+                values.extend(ids.iter().map(|id| Value::Text(id.as_str())));
+                values.resize(1 + size, Value::text_or_null(ids.last().map(AcsId::as_str)));
+                D::fetch_all(connection, sql, &values).await?
+            }
+            Batch::Arrays(_) => {
+                let ids: Vec<_> = ids.iter().map(|id| Some(id.as_str())).collect();
+                D::fetch_all(connection, sql, &[Value::Text(namespace), Value::Texts(&ids)]).await?
+            }
+        };
         if rows.is_empty() {
             rows = found;
         } else {
@@ -82,22 +95,18 @@ pub(crate) async fn mappings_of<D: Dialect>(
         Some(cursor) => parse_place(cursor).ok_or_else(bad_cursor)?,
     };
     let (customer, limit) = (customer.clone(), page.limit());
-    let read = store.run(move |store, fate| async move {
-        let mut connection = store.reader(&fate).await?;
-        let values = [
-            Value::Text(store.namespace()),
-            Value::Text(customer.as_str()),
-            Value::Integer(after.created_at),
-            Value::Text(&after.acs_id),
-            Value::Integer(i64::from(limit) + 1),
-        ];
-        let mut rows = D::fetch_all(&mut connection, D::statements().mappings_of, &values).await?;
-        drop(connection);
-        let next = cut(&mut rows, limit).map(record::place).transpose()?;
-        let next = next.map(|last| Cursor::new(format!("c{}:{}", last.created_at, last.acs_id)));
-        page_of(&store, &rows, next)
-    });
-    Ok(read.await?)
+    let read = move |store: SqlStore<D>, fate| {
+        let (customer, after) = (customer.clone(), after.clone());
+        async move {
+            let mut connection = store.reader(&fate).await?;
+            let values = after.values(store.namespace(), &customer, i64::from(limit) + 1);
+            let mut rows = D::fetch_all(&mut connection, D::statements().mappings_of, &values).await?;
+            let next = cut(&mut rows, limit).map(record::place).transpose()?;
+            let next = next.map(|last| Cursor::new(format!("c{}:{}", last.created_at, last.acs_id)));
+            page_of(&store, connection, &rows, next).await
+        }
+    };
+    Ok(store.run(read).await?)
 }
 
 pub(crate) async fn scan<D: Dialect>(store: &SqlStore<D>, page: &PageRequest) -> Result<Page<Mapping>> {
@@ -106,16 +115,18 @@ pub(crate) async fn scan<D: Dialect>(store: &SqlStore<D>, page: &PageRequest) ->
         Some(cursor) => parse_id(cursor.as_str(), "s").ok_or_else(bad_cursor)?,
     };
     let limit = page.limit();
-    let read = store.run(move |store, fate| async move {
-        let mut connection = store.reader(&fate).await?;
-        let values = [Value::Text(store.namespace()), Value::Text(&id), Value::Integer(i64::from(limit) + 1)];
-        let mut rows = D::fetch_all(&mut connection, D::statements().scan, &values).await?;
-        drop(connection);
-        let next = cut(&mut rows, limit).map(record::raw_acs_id).transpose()?;
-        let next = next.map(|last| Cursor::new(format!("s:{last}")));
-        page_of(&store, &rows, next)
-    });
-    Ok(read.await?)
+    let read = move |store: SqlStore<D>, fate| {
+        let id = id.clone();
+        async move {
+            let mut connection = store.reader(&fate).await?;
+            let values = [Value::Text(store.namespace()), Value::Text(&id), Value::Integer(i64::from(limit) + 1)];
+            let mut rows = D::fetch_all(&mut connection, D::statements().scan, &values).await?;
+            let next = cut(&mut rows, limit).map(record::raw_acs_id).transpose()?;
+            let next = next.map(|last| Cursor::new(format!("s:{last}")));
+            page_of(&store, connection, &rows, next).await
+        }
+    };
+    Ok(store.run(read).await?)
 }
 
 pub(crate) async fn ping<D: Dialect>(store: &SqlStore<D>) -> Result<(), Failure> {
@@ -133,8 +144,17 @@ fn cut<R>(rows: &mut Vec<R>, limit: u32) -> Option<&R> {
     rows.last().filter(|_| more)
 }
 
-fn page_of<D: Dialect>(store: &SqlStore<D>, rows: &[D::Row], next: Option<Cursor>) -> Result<Page<Mapping>, Failure> {
-    let now = store.shared().clock.now();
+async fn page_of<D: Dialect>(
+    store: &SqlStore<D>,
+    mut connection: D::Connection,
+    rows: &[D::Row],
+    next: Option<Cursor>,
+) -> Result<Page<Mapping>, Failure> {
+    let now = match rows.last() {
+        Some(row) => record::read_at(row, store.host_time())?,
+        None => store.now(&mut connection).await?,
+    };
+    drop(connection);
     // Tombstones and expired mappings count for the page, so that it is short work wherever there are many of them.
     let mappings = rows.iter().filter_map(|row| record::mapping(row).transpose());
     let alive = mappings.filter(|mapping| mapping.as_ref().map_or(true, |mapping| !mapping.is_expired(now)));

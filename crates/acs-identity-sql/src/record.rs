@@ -11,16 +11,25 @@ const CUSTOMER_ID: usize = 0;
 const PROPERTIES: usize = 1;
 const EXPIRES_AT: usize = 2;
 const REVISION: usize = 3;
-const ACS_ID: usize = 4;
-const CREATED_AT: usize = 5;
+const NOW: usize = 4;
+const ACS_ID: usize = 5;
+const CREATED_AT: usize = 6;
+
+/// The time at which a row was read: the host's, or the one that the server has put into it.
+pub(crate) fn read_at(row: &impl Row, host: Option<Timestamp>) -> Result<Timestamp, Failure> {
+    match host {
+        Some(now) => Ok(now),
+        None => integer(row, NOW, "now").map(Timestamp::from_micros),
+    }
+}
 
 /// The customer behind an ID; `None` of a tombstone and of what has expired.
-pub(crate) fn resolution(row: &impl Row, now: impl FnOnce() -> Timestamp) -> Result<Option<Resolution>, Failure> {
+pub(crate) fn resolution(row: &impl Row, host: Option<Timestamp>) -> Result<Option<Resolution>, Failure> {
     let Some(customer_id) = customer_id(row)? else { return Ok(None) };
     let remaining = match expires_at(row)? {
         None => None,
         Some(at) => {
-            let now = now();
+            let now = read_at(row, host)?;
             if at <= now {
                 return Ok(None);
             }
@@ -69,6 +78,18 @@ pub(crate) struct Place {
 impl Place {
     /// Before the first.
     pub(crate) const START: Self = Self { created_at: i64::MIN, acs_id: String::new() };
+
+    /// The values of a statement that goes on from here.
+    pub(crate) fn values<'a>(&'a self, namespace: &'a str, customer: &'a CustomerId, limit: i64) -> [Value<'a>; 6] {
+        [
+            Value::Text(namespace),
+            Value::Text(customer.as_str()),
+            Value::Integer(self.created_at),
+            Value::Text(&self.acs_id),
+            Value::Integer(self.created_at),
+            Value::Integer(limit),
+        ]
+    }
 }
 
 pub(crate) fn place(row: &impl Row) -> Result<Place, Failure> {
@@ -149,6 +170,10 @@ impl Record {
         Self { acs_id, customer_id: None, properties: None, created_at: now, expires_at, revision }
     }
 
+    pub(crate) fn acs_id(&self) -> &AcsId {
+        &self.acs_id
+    }
+
     pub(crate) fn values<'a>(&'a self, namespace: &'a str) -> [Value<'a>; Self::VALUES] {
         [
             Value::Text(namespace),
@@ -158,6 +183,44 @@ impl Record {
             Value::Integer(micros(self.created_at)),
             Value::integer_or_null(self.expires_at.map(micros)),
             Value::Integer(signed(self.revision.get())),
+        ]
+    }
+}
+
+/// Rows to be written, column by column.
+#[derive(Default)]
+pub(crate) struct Columns<'a> {
+    acs_ids: Vec<Option<&'a str>>,
+    customer_ids: Vec<Option<&'a str>>,
+    properties: Vec<Option<&'a str>>,
+    created_at: Vec<Option<i64>>,
+    expires_at: Vec<Option<i64>>,
+    revisions: Vec<Option<i64>>,
+}
+
+impl<'a> Columns<'a> {
+    pub(crate) fn of(records: &'a [Record]) -> Self {
+        let mut columns = Self::default();
+        for record in records {
+            columns.acs_ids.push(Some(record.acs_id.as_str()));
+            columns.customer_ids.push(record.customer_id.as_ref().map(CustomerId::as_str));
+            columns.properties.push(record.properties.as_deref());
+            columns.created_at.push(Some(micros(record.created_at)));
+            columns.expires_at.push(record.expires_at.map(micros));
+            columns.revisions.push(Some(signed(record.revision.get())));
+        }
+        columns
+    }
+
+    pub(crate) fn values(&'a self, namespace: &'a str) -> [Value<'a>; Record::VALUES] {
+        [
+            Value::Text(namespace),
+            Value::Texts(&self.acs_ids),
+            Value::Texts(&self.customer_ids),
+            Value::Texts(&self.properties),
+            Value::Integers(&self.created_at),
+            Value::Integers(&self.expires_at),
+            Value::Integers(&self.revisions),
         ]
     }
 }

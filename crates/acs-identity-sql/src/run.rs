@@ -1,6 +1,7 @@
 //! How a call runs: in a task of its own, with a deadline, and so that a caller who leaves breaks nothing.
 
 use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -20,6 +21,11 @@ impl Fate {
     /// Whether the caller has left, so that there is no use in going on.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         if self.0.load(Ordering::Acquire) == ABANDONED { Err(Failure::Abandoned) } else { Ok(()) }
+    }
+
+    /// Whether the caller still waits, and the commit has not begun.
+    fn is_open(&self) -> bool {
+        self.0.load(Ordering::Acquire) == OPEN
     }
 
     /// Has to succeed before a commit.
@@ -45,28 +51,66 @@ impl Drop for Caller {
     }
 }
 
-/// Runs one piece of work on the database.
+/// Runs one piece of work on the database, and begins it again if it was only somebody else or a lost connection that
+/// was in its way.
 ///
 /// A driver's future that is dropped half-way can leave its connection in an unknown state. So the work is never
-/// dropped: it has a task of its own, and finds out through its [`Fate`] that nobody waits for it.
-pub(crate) async fn run<T, W>(deadline: Duration, work: impl FnOnce(Fate) -> W) -> Result<T, Failure>
+/// dropped with its caller: it has a task of its own, and finds out through its [`Fate`] that nobody waits for it. Only
+/// a remote database, whose answer may never come, has it dropped at the deadline; its connection is then closed.
+pub(crate) async fn run<T, W>(
+    deadline: Duration,
+    remote: bool,
+    work: impl Fn(Fate) -> W + Send + 'static,
+) -> Result<T, Failure>
 where
     T: Send + 'static,
     W: Future<Output = Result<T, Failure>> + Send + 'static,
 {
     let caller = Caller(Fate::default());
-    let task = tokio::spawn(work(caller.0.clone()));
+    let repeated = repeat(caller.0.clone(), work);
+    let task = tokio::spawn(async move {
+        match remote {
+            true => tokio::time::timeout(deadline, repeated).await.unwrap_or(Err(Failure::Deadline(deadline))),
+            false => repeated.await,
+        }
+    });
     let failure = match tokio::time::timeout(deadline, task).await {
+        Ok(Ok(Err(Failure::Deadline(_)))) | Err(_) => Failure::Deadline(deadline),
         Ok(Ok(answer)) => return answer,
         Ok(Err(_)) => Failure::Task,
-        Err(_) => Failure::Deadline(deadline),
     };
     Err(if caller.0.abandon() { failure } else { Failure::OutcomeUnknown })
+}
+
+/// The longest pause before work is begun again.
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+async fn repeat<T, W>(fate: Fate, work: impl Fn(Fate) -> W) -> Result<T, Failure>
+where
+    W: Future<Output = Result<T, Failure>>,
+{
+    let mut longest = Duration::from_millis(1);
+    loop {
+        match work(fate.clone()).await {
+            Err(failure) if failure.is_repeatable() && fate.is_open() => {
+                // Of a random length, so that those who are in each other's way don't meet again.
+                tokio::time::sleep(longest.mul_f64(random_fraction())).await;
+                longest = LONGEST_PAUSE.min(2 * longest);
+            }
+            done => return done,
+        }
+    }
+}
+
+/// From 0 to 1, different each time. The standard library's hashers are seeded at random.
+fn random_fraction() -> f64 {
+    RandomState::new().hash_one(0) as f64 / u64::MAX as f64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Code;
 
     // Of the runtime's own time, which goes on by itself when there is nothing else to do.
     const SOON: Duration = Duration::from_secs(1);
@@ -75,10 +119,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_caller_who_leaves_before_the_commit_forbids_it() {
         let (told, hear) = std::sync::mpsc::channel();
-        let late = run(SOON, |fate| async move {
-            tokio::time::sleep(LATER).await;
-            let _ = told.send((fate.check().is_err(), fate.begin_commit().is_err()));
-            Ok(())
+        let late = run(SOON, false, move |fate| {
+            let told = told.clone();
+            async move {
+                tokio::time::sleep(LATER).await;
+                let _ = told.send((fate.check().is_err(), fate.begin_commit().is_err()));
+                Ok(())
+            }
         });
         assert!(matches!(late.await, Err(Failure::Deadline(_))));
         tokio::time::sleep(2 * LATER).await;
@@ -87,7 +134,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_caller_whose_deadline_passes_in_the_commit_knows_nothing() {
-        let late = run(SOON, |fate| async move {
+        let late = run(SOON, false, move |fate| async move {
             fate.begin_commit()?;
             tokio::time::sleep(LATER).await;
             Ok(())
@@ -98,10 +145,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_dropped_call_runs_on_and_knows_it() {
         let (told, hear) = std::sync::mpsc::channel();
-        let call = run(LATER, |fate| async move {
-            tokio::time::sleep(SOON).await;
-            let _ = told.send(fate.check().is_err());
-            Ok(())
+        let call = run(LATER, false, move |fate| {
+            let told = told.clone();
+            async move {
+                tokio::time::sleep(SOON).await;
+                let _ = told.send(fate.check().is_err());
+                Ok(())
+            }
         });
         let _ = tokio::time::timeout(SOON / 2, call).await;
         tokio::time::sleep(LATER).await;
@@ -110,12 +160,57 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_panic_is_an_error() {
-        let broken = run::<(), _>(LATER, |_| async { panic!("clock") }).await;
+        let broken = run::<(), _>(LATER, false, |_| async { panic!("clock") }).await;
         assert!(matches!(broken, Err(Failure::Task)));
-        let broken = run::<(), _>(LATER, |fate| async move {
+        let broken = run::<(), _>(LATER, false, |fate| async move {
             fate.begin_commit()?;
             panic!("driver")
         });
         assert!(matches!(broken.await, Err(Failure::OutcomeUnknown)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_is_begun_again_until_it_is_done_or_its_time_is_over() {
+        let failure = || Failure::Contended { source: Code::Sqlite(0) };
+        let times = Arc::new(AtomicU8::new(0));
+        let twice = {
+            let times = times.clone();
+            move |_: Fate| {
+                let time = times.fetch_add(1, Ordering::Relaxed);
+                async move { if time < 2 { Err(failure()) } else { Ok(time) } }
+            }
+        };
+        assert_eq!(run(SOON, true, twice).await.unwrap(), 2);
+        let never = run::<(), _>(SOON, true, move |_| async move { Err(failure()) });
+        assert!(matches!(never.await, Err(Failure::Deadline(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_commit_is_never_begun_again() {
+        let once = run::<(), _>(SOON, true, |fate| async move {
+            fate.begin_commit()?;
+            Err(Failure::Cut { source: None })
+        });
+        assert!(matches!(once.await, Err(Failure::Cut { .. })));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn remote_work_is_dropped_at_the_deadline_also_if_nobody_waits_for_it() {
+        let held = Arc::new(());
+        let work = |held: &Arc<()>| {
+            let held = held.clone();
+            move |_: Fate| {
+                let held = held.clone();
+                async move {
+                    std::future::pending::<()>().await;
+                    drop(held);
+                    Ok(())
+                }
+            }
+        };
+        assert!(matches!(run(SOON, true, work(&held)).await, Err(Failure::Deadline(_))));
+        let _ = tokio::time::timeout(SOON / 2, run(SOON, true, work(&held))).await;
+        tokio::time::sleep(LATER).await;
+        assert_eq!(Arc::strong_count(&held), 1);
     }
 }

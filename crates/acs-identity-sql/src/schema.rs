@@ -12,10 +12,10 @@ pub(crate) async fn migrate<D: Dialect>(writer: &D::Pool) -> Result<(), Failure>
         if next::<D>(&mut connection).await?.is_none() {
             return Ok(());
         }
-        let mut transaction = D::begin(connection).await?;
+        let mut transaction = D::begin_migration(connection).await?;
         let made = make_next::<D>(&mut transaction).await;
         match made {
-            Ok(()) => D::commit(transaction).await?,
+            Ok(()) => D::end_migration(transaction).await?,
             Err(failure) => {
                 D::rollback(transaction).await;
                 return Err(failure);

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use acs_identity_core::{
     AcsId, Answers, Capabilities, Change, ChangeFeed, Clock, CustomerId, Error, Expect, Imported, Link, Linked,
-    Mapping, MappingStore, Namespace, Page, PageRequest, Resolution, Resolver, Result,
+    Mapping, MappingStore, Namespace, Page, PageRequest, Resolution, Resolver, Result, Timestamp,
 };
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Row};
 use crate::error::Failure;
 use crate::run::{Fate, run};
+use crate::sweep::Sweeper;
 use crate::{feed, read, schema, write};
 
 /// A [`MappingStore`] in the tables of a database; which one is in the type.
@@ -31,10 +32,12 @@ pub(crate) struct Shared<D: Dialect> {
     pub(crate) reader: D::Pool,
     /// `None` if the readers' connections are written on, too.
     pub(crate) writer: Option<D::Pool>,
-    pub(crate) clock: Arc<dyn Clock>,
+    /// The host's, if the database has none of its own.
+    pub(crate) clock: Option<Arc<dyn Clock>>,
     pub(crate) deadline: Duration,
     pub(crate) poll_interval: Duration,
     pub(crate) capabilities: Capabilities,
+    pub(crate) sweeper: Sweeper,
 }
 
 impl<D: Dialect> Shared<D> {
@@ -88,13 +91,35 @@ impl<D: Dialect> SqlStore<D> {
         Ok(connection)
     }
 
-    /// Runs one piece of work in a task of its own, within the deadline.
-    pub(crate) async fn run<T, W>(&self, work: impl FnOnce(Self, Fate) -> W) -> Result<T, Failure>
+    /// Runs one piece of work in a task of its own, within the deadline. It is begun again if something got in its way.
+    pub(crate) async fn run<T, W>(&self, work: impl Fn(Self, Fate) -> W + Send + 'static) -> Result<T, Failure>
     where
         T: Send + 'static,
         W: Future<Output = Result<T, Failure>> + Send + 'static,
     {
-        run(self.shared.deadline, |fate| work(self.clone(), fate)).await
+        let store = self.clone();
+        run(self.shared.deadline, D::REMOTE, move |fate| work(store.clone(), fate)).await
+    }
+
+    /// The host's time, if that is the one that counts.
+    pub(crate) fn host_time(&self) -> Option<Timestamp> {
+        self.shared.clock.as_ref().map(|clock| clock.now())
+    }
+
+    /// The store's time.
+    pub(crate) async fn now(&self, connection: &mut D::Connection) -> Result<Timestamp, Failure> {
+        match (self.host_time(), D::statements().now) {
+            (Some(now), _) => Ok(now),
+            (None, Some(sql)) => {
+                let row = D::fetch_optional(connection, sql, &[]).await?;
+                let micros = row.and_then(|row| row.integer(0).ok().flatten());
+                micros
+                    .and_then(|now| u64::try_from(now).ok())
+                    .map(Timestamp::from_micros)
+                    .ok_or(Failure::Unreadable("now"))
+            }
+            (None, None) => Err(Failure::Unreadable("now")),
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {

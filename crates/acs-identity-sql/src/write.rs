@@ -1,6 +1,7 @@
-//! What is written to the tables: each write is decided on what is there, while nobody else can write.
+//! What is written to the tables: each write is decided on what is there, while nobody else can write it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use acs_identity_core::rules::{self, LinkPlan, Present};
 use acs_identity_core::{
@@ -10,16 +11,13 @@ use acs_identity_core::{
 use crate::batch::Batch;
 use crate::dialect::{Dialect, Value};
 use crate::error::Failure;
-use crate::read;
-use crate::record::{self, Place, Record};
+use crate::record::{self, Columns, Place, Record};
 use crate::run::Fate;
 use crate::store::SqlStore;
+use crate::{read, sweep};
 
 /// The most items of one transaction: a few milliseconds of work, so that others get their turn.
 const CHUNK: usize = 512;
-
-/// How many tombstones each transaction forgets beyond as many as it may have made, so that they become fewer in time.
-const SWEEP: usize = 32;
 
 /// What a decision writes, if anything, and what it answers.
 type Plan<T> = Result<(Option<Record>, T)>;
@@ -79,7 +77,7 @@ pub(crate) async fn one<D: Dialect, I: Item, T: Send + 'static>(
     item: I,
     decide: Decide<I, T>,
 ) -> Result<T> {
-    let answers = in_transaction(store, vec![item], decide).await?;
+    let answers = in_transaction(store, Arc::new([item]), decide).await?;
     answers.into_iter().next().unwrap_or(Err(Failure::OutcomeUnknown.into()))
 }
 
@@ -99,7 +97,7 @@ pub(crate) async fn many<D: Dialect, I: Item, T: Send + 'static>(
     let mut failed = None;
     for chunk in accepted.chunks(CHUNK) {
         match &failed {
-            None => match in_transaction(store, chunk.to_vec(), decide).await {
+            None => match in_transaction(store, chunk.into(), decide).await {
                 Ok(chunk) => answers.extend(chunk),
                 Err(failure) => {
                     let error = Error::from(failure);
@@ -120,16 +118,21 @@ pub(crate) async fn many<D: Dialect, I: Item, T: Send + 'static>(
 /// Writes items of different IDs in one transaction, with an answer for each.
 async fn in_transaction<D: Dialect, I: Item, T: Send + 'static>(
     store: &SqlStore<D>,
-    items: Vec<I>,
+    items: Arc<[I]>,
     decide: Decide<I, T>,
 ) -> Result<Vec<Result<T>>, Failure> {
-    store
-        .run(|store, fate| async move {
+    let count = items.len();
+    let write = move |store: SqlStore<D>, fate: Fate| {
+        let items = items.clone();
+        async move {
             let mut transaction = D::begin(store.writer(&fate).await?).await?;
             let done = write_items(&store, &mut transaction, &items, decide).await;
             finish::<D, _>(transaction, &fate, done).await
-        })
-        .await
+        }
+    };
+    let answers = store.run(write).await?;
+    sweep::after_a_write(store, count);
+    Ok(answers)
 }
 
 async fn write_items<D: Dialect, I: Item, T>(
@@ -138,10 +141,12 @@ async fn write_items<D: Dialect, I: Item, T>(
     items: &[I],
     decide: Decide<I, T>,
 ) -> Result<Vec<Result<T>>, Failure> {
-    let ids: Vec<AcsId> = items.iter().map(|item| item.acs_id().clone()).collect();
+    let mut ids: Vec<AcsId> = items.iter().map(|item| item.acs_id().clone()).collect();
+    // Everybody takes rows in this order, so that few wait for each other in a circle.
+    ids.sort_unstable();
     let rows = read::lookup::<D>(connection, &D::statements().present, store.namespace(), &ids).await?;
     // Read now that nobody else can write, so that revisions rise in the order of the writes.
-    let now = store.shared().clock.now();
+    let now = store.now(connection).await?;
     let mut present = HashMap::with_capacity(rows.len());
     for row in &rows {
         present.insert(record::raw_acs_id(row)?, record::present(row, now));
@@ -158,9 +163,9 @@ async fn write_items<D: Dialect, I: Item, T>(
             answer
         }));
     }
-    put(store, connection, &D::statements().insert, &new).await?;
-    put(store, connection, &D::statements().update, &changed).await?;
-    forget::<D>(connection, now, items.len() + SWEEP).await?;
+    put(store, connection, &D::statements().insert, new).await?;
+    put(store, connection, &D::statements().update, changed).await?;
+    sweep::within::<D>(connection, now, items.len()).await?;
     Ok(answers)
 }
 
@@ -169,24 +174,28 @@ async fn put<D: Dialect>(
     store: &SqlStore<D>,
     connection: &mut D::Connection,
     statements: &'static Batch,
-    mut records: &[Record],
+    mut records: Vec<Record>,
 ) -> Result<(), Failure> {
+    records.sort_unstable_by(|one, other| one.acs_id().cmp(other.acs_id()));
+    let mut records = records.as_slice();
     while let Some((size, sql)) = statements.within(records.len()) {
         let (these, rest) = records.split_at(size);
-        let mut values = Vec::with_capacity(size * Record::VALUES);
-        for record in these {
-            values.extend(record.values(store.namespace()));
+        match statements {
+            Batch::Sized(_) => {
+                let mut values = Vec::with_capacity(size * Record::VALUES);
+                for record in these {
+                    values.extend(record.values(store.namespace()));
+                }
+                D::execute(connection, sql, &values).await?;
+            }
+            Batch::Arrays(_) => {
+                let columns = Columns::of(these);
+                D::execute(connection, sql, &columns.values(store.namespace())).await?;
+            }
         }
-        D::execute(connection, sql, &values).await?;
         records = rest;
     }
     Ok(())
-}
-
-/// Deletes tombstones whose time is over, at most so many. Answers with how many there were.
-async fn forget<D: Dialect>(connection: &mut D::Connection, now: Timestamp, limit: usize) -> Result<u64, Failure> {
-    let values = [Value::Integer(record::micros(now)), Value::Integer(limit as i64)];
-    D::execute(connection, D::statements().forget, &values).await
 }
 
 /// Ends a transaction: commits what was done, unless it failed or the caller has left.
@@ -210,12 +219,16 @@ pub(crate) async fn unlink_customer<D: Dialect>(store: &SqlStore<D>, customer: &
     let mut removed = 0;
     loop {
         let (from, end, customer) = (after, end.clone(), customer.clone());
-        let unlinked = store.run(|store, fate| async move {
-            let mut transaction = D::begin(store.writer(&fate).await?).await?;
-            let done = unlink_some(&store, &mut transaction, &customer, &from, &end).await;
-            finish::<D, _>(transaction, &fate, done).await
-        });
-        let (count, last) = unlinked.await?;
+        let unlink = move |store: SqlStore<D>, fate: Fate| {
+            let (from, end, customer) = (from.clone(), end.clone(), customer.clone());
+            async move {
+                let mut transaction = D::begin(store.writer(&fate).await?).await?;
+                let done = unlink_some(&store, &mut transaction, &customer, &from, &end).await;
+                finish::<D, _>(transaction, &fate, done).await
+            }
+        };
+        let (count, last) = store.run(unlink).await?;
+        sweep::after_a_write(store, count as usize);
         removed += count;
         match last {
             Some(last) => after = last,
@@ -227,14 +240,16 @@ pub(crate) async fn unlink_customer<D: Dialect>(store: &SqlStore<D>, customer: &
 /// The place of the customer's last mapping.
 async fn last_of<D: Dialect>(store: &SqlStore<D>, customer: &CustomerId) -> Result<Option<Place>, Failure> {
     let customer = customer.clone();
-    store
-        .run(|store, fate| async move {
+    let read = move |store: SqlStore<D>, fate| {
+        let customer = customer.clone();
+        async move {
             let mut connection = store.reader(&fate).await?;
             let values = [Value::Text(store.namespace()), Value::Text(customer.as_str())];
             let row = D::fetch_optional(&mut connection, D::statements().last_of, &values).await?;
             row.map(|row| record::place(&row)).transpose()
-        })
-        .await
+        }
+    };
+    store.run(read).await
 }
 
 /// Unlinks a customer's first mappings between two places. Answers with how many, and where to go on, if anywhere.
@@ -245,15 +260,9 @@ async fn unlink_some<D: Dialect>(
     after: &Place,
     end: &Place,
 ) -> Result<(u64, Option<Place>), Failure> {
-    let values = [
-        Value::Text(store.namespace()),
-        Value::Text(customer.as_str()),
-        Value::Integer(after.created_at),
-        Value::Text(&after.acs_id),
-        Value::Integer(CHUNK as i64),
-    ];
-    let rows = D::fetch_all(connection, D::statements().mappings_of, &values).await?;
-    let now = store.shared().clock.now();
+    let values = after.values(store.namespace(), customer, CHUNK as i64);
+    let rows = D::fetch_all(connection, D::statements().hold_mappings_of, &values).await?;
+    let now = store.now(connection).await?;
     let mut records = Vec::with_capacity(rows.len());
     let mut removed = 0;
     let mut last = None;
@@ -279,8 +288,9 @@ async fn unlink_some<D: Dialect>(
         };
         records.push(Record::tombstone(id, revision, now));
     }
-    put(store, connection, &D::statements().update, &records).await?;
-    forget::<D>(connection, now, records.len() + SWEEP).await?;
+    let count = records.len();
+    put(store, connection, &D::statements().update, records).await?;
+    sweep::within::<D>(connection, now, count).await?;
     Ok((removed, last.filter(|_| rows.len() == CHUNK)))
 }
 
@@ -290,13 +300,13 @@ pub(crate) async fn purge_expired<D: Dialect>(store: &SqlStore<D>, limit: u32) -
     let mut done = [0; 3];
     loop {
         let room = done.map(|done| (limit - done).min(CHUNK as u64) as usize);
-        let purged = store.run(|store, fate| async move {
+        let purge = move |store: SqlStore<D>, fate: Fate| async move {
             let mut transaction = D::begin(store.writer(&fate).await?).await?;
             let done = purge_some(&store, &mut transaction, room).await;
             finish::<D, _>(transaction, &fate, done).await
-        });
+        };
         let mut more = false;
-        for (done, purged) in done.iter_mut().zip(purged.await?) {
+        for (done, purged) in done.iter_mut().zip(store.run(purge).await?) {
             *done += purged;
             more |= purged == CHUNK as u64 && *done < limit;
         }
@@ -313,17 +323,16 @@ async fn purge_some<D: Dialect>(
     connection: &mut D::Connection,
     [to_bury, to_forget, to_trim]: [usize; 3],
 ) -> Result<[u64; 3], Failure> {
-    let now = store.shared().clock.now();
+    let now = store.now(connection).await?;
     let end = now.saturating_add(rules::TOMBSTONE_LIFETIME);
     let values = [
+        Value::Integer(record::micros(end)),
         Value::Text(store.namespace()),
         Value::Integer(record::micros(now)),
-        Value::Integer(record::micros(end)),
         Value::Integer(to_bury as i64),
     ];
     let buried = D::execute(connection, D::statements().bury_expired, &values).await?;
-    let forgotten = forget::<D>(connection, now, to_forget).await?;
-    let to_trim = [Value::Integer(to_trim as i64)];
-    let trimmed = D::execute(connection, D::statements().trim_changes, &to_trim).await?;
+    let forgotten = sweep::forget::<D>(connection, now, to_forget).await?;
+    let trimmed = sweep::trim::<D>(connection, to_trim).await?;
     Ok([buried, forgotten, trimmed])
 }

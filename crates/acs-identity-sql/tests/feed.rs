@@ -201,12 +201,12 @@ async fn a_subscriber_who_keeps_up_loses_nothing_however_much_is_written() {
     let writer = tokio::spawn(async move {
         for start in (0..12_000_u64).step_by(500) {
             let links: Vec<_> =
-                (start..start + 500).map(|n| Link::create(id(&n.to_string()), CustomerId::from(n))).collect();
+                (start..start + 500).map(|n| Link::create(id(&format!("{n:05}")), CustomerId::from(n))).collect();
             assert!(store.link_many(&links).await.iter().all(Result::is_ok));
         }
     });
     for n in 0..12_000_u64 {
-        assert!(matches!(next(&mut changes).await, Some(Change::Acs(found, _)) if found == id(&n.to_string())));
+        assert!(matches!(next(&mut changes).await, Some(Change::Acs(found, _)) if found == id(&format!("{n:05}"))));
         assert_eq!(next(&mut changes).await, Some(Change::Customer(CustomerId::from(n))));
     }
     writer.await.unwrap();

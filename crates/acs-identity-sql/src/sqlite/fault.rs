@@ -20,7 +20,7 @@ pub(super) fn failure(error: sqlx::Error) -> Failure {
 
 // https://sqlite.org/rescode.html
 fn result_code(code: i32) -> Failure {
-    let source = Code { database: "SQLite", code };
+    let source = Code::Sqlite(code);
     // The low byte is the primary code, the others tell more about it.
     let (kind, what) = match code & 0xff {
         5 | 6 => return Failure::Locked { source },

@@ -1,6 +1,7 @@
 //! SQLite.
 
 mod fault;
+mod feed;
 mod migrations;
 mod open;
 mod options;
@@ -14,7 +15,8 @@ use sqlx::sqlite::{SqliteArguments, SqlitePool, SqliteRow};
 use sqlx::{Arguments, Row as _};
 
 use crate::dialect::{Dialect, Row, Statements, Value, WrongType};
-use crate::error::Failure;
+use crate::error::{Code, Failure};
+use crate::feed::Reading;
 use crate::store::SqlStore;
 use fault::failure;
 pub use options::{SqliteOptions, Synchronous};
@@ -85,11 +87,14 @@ pub enum Sqlite {}
 
 impl Dialect for Sqlite {
     const BACKEND: &'static str = "sqlite";
+    const REMOTE: bool = false;
 
     type Pool = SqlitePool;
     type Connection = PoolConnection<sqlx::Sqlite>;
     type Transaction = Transaction;
     type Row = SqliteRow;
+    type Place = i64;
+    type Bell = ();
 
     fn statements() -> &'static Statements {
         &statements::STATEMENTS
@@ -121,7 +126,9 @@ impl Dialect for Sqlite {
                 Err(match failure {
                     // Locked, out of memory, interrupted, disk full: SQLite has not committed, and says so by its code.
                     Failure::Locked { .. } => failure,
-                    Failure::Database { ref source, .. } if [7, 9, 13].contains(&(source.code & 0xff)) => failure,
+                    Failure::Database { source: Code::Sqlite(code), .. } if [7, 9, 13].contains(&(code & 0xff)) => {
+                        failure
+                    }
                     // The log may or may not have reached the disk.
                     Failure::Database { source, .. } => Failure::Unacknowledged { source },
                     _ => Failure::OutcomeUnknown,
@@ -161,6 +168,23 @@ impl Dialect for Sqlite {
         Ok(done.rows_affected())
     }
 
+    async fn read_log(
+        connection: &mut Self::Connection,
+        namespace: &str,
+        place: Option<&i64>,
+    ) -> Result<Reading<i64>, Failure> {
+        feed::read(connection, namespace, place.copied()).await
+    }
+
+    async fn bell(_: &SqlStore<Self>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn ring((): &mut (), store: &SqlStore<Self>) -> Result<(), Failure> {
+        tokio::time::sleep(store.shared().poll_interval).await;
+        Ok(())
+    }
+
     fn in_use(pool: &Self::Pool) -> u32 {
         pool.size().saturating_sub(u32::try_from(pool.num_idle()).unwrap_or(u32::MAX))
     }
@@ -187,6 +211,8 @@ fn arguments(values: &[Value<'_>]) -> Result<SqliteArguments, Failure> {
             Value::Text(text) => arguments.add(Arc::<str>::from(*text)),
             Value::Integer(number) => arguments.add(*number),
             Value::Null => arguments.add(None::<i64>),
+            // Its statements have none.
+            Value::Texts(_) | Value::Integers(_) => return Err(Failure::Driver),
         };
         added.map_err(|_| Failure::Driver)?;
     }

@@ -8,9 +8,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSy
 
 use super::{Sqlite, SqliteOptions, SqliteStore, Synchronous};
 use crate::dialect::{Dialect, Row};
-use crate::error::Failure;
+use crate::error::{Code, Failure};
 use crate::schema;
 use crate::store::Shared;
+use crate::sweep::Sweeper;
 
 /// Long enough that a writer who has the lock gets on, short against a deadline.
 const RETRY: Duration = Duration::from_millis(20);
@@ -41,9 +42,12 @@ pub(super) async fn open(options: SqliteOptions) -> Result<SqliteStore> {
     };
     let (reader, writer) = pools(&options).map_err(named)?;
     let written = writer.as_ref().unwrap_or(&reader);
-    let prepared = crate::run::run(2 * options.call_deadline, {
+    let prepared = crate::run::run(2 * options.call_deadline, Sqlite::REMOTE, {
         let (writer, in_file, deadline) = (written.clone(), options.path.is_some(), options.call_deadline);
-        move |_| async move { prepare(&writer, in_file, deadline).await }
+        move |_| {
+            let writer = writer.clone();
+            async move { prepare(&writer, in_file, deadline).await }
+        }
     });
     if let Err(failure) = prepared.await {
         written.close().await;
@@ -52,10 +56,11 @@ pub(super) async fn open(options: SqliteOptions) -> Result<SqliteStore> {
     let shared = Shared {
         reader,
         writer,
-        clock: options.clock,
+        clock: Some(options.clock),
         deadline: options.call_deadline,
         poll_interval: options.poll_interval,
         capabilities,
+        sweeper: Sweeper::default(),
     };
     Ok(SqliteStore::new(shared, options.namespace))
 }
@@ -63,7 +68,7 @@ pub(super) async fn open(options: SqliteOptions) -> Result<SqliteStore> {
 fn named(failure: Failure) -> Error {
     // While the store is being opened, a file that can't be opened or made is a wrong path.
     let error = match failure {
-        Failure::Database { source, .. } if source.code & 0xff == 14 => {
+        Failure::Database { source: source @ Code::Sqlite(code), .. } if code & 0xff == 14 => {
             Error::new(ErrorKind::Misconfigured, "the database file cannot be opened or made").with_source(source)
         }
         failure => failure.into(),

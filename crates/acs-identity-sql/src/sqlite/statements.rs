@@ -10,37 +10,38 @@ const LOOKUPS: &[usize] = &[1, 8, 64, 512];
 /// Sizes of a statement that writes several rows, which can't be filled up.
 const WRITES: &[usize] = &[1, 8, 64];
 
+const MAPPINGS_OF: &str = "SELECT customer_id, properties, expires_at, revision, NULL, acs_id, created_at \
+    FROM acs_identity_mappings WHERE namespace = ?1 AND customer_id = ?2 AND (created_at, acs_id) > (?3, ?4) \
+    ORDER BY created_at, acs_id LIMIT ?6";
+
 pub(super) static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| Statements {
-    resolve: "SELECT customer_id, properties, expires_at, revision FROM acs_identity_mappings \
+    resolve: "SELECT customer_id, properties, expires_at, revision, NULL FROM acs_identity_mappings \
         WHERE namespace = ? AND acs_id = ?",
-    resolve_many: Batch::new(LOOKUPS, |size| lookup("customer_id, properties, expires_at, revision, acs_id", size)),
-    present: Batch::new(LOOKUPS, |size| {
-        lookup("customer_id, properties, expires_at, revision, acs_id, created_at", size)
+    resolve_many: Batch::sized(LOOKUPS, |size| {
+        lookup("customer_id, properties, expires_at, revision, NULL, acs_id", size)
     }),
-    insert: Batch::new(WRITES, insert),
-    update: Batch::new(WRITES, update),
-    scan: "SELECT customer_id, properties, expires_at, revision, acs_id, created_at FROM acs_identity_mappings \
+    present: Batch::sized(LOOKUPS, |size| {
+        lookup("customer_id, properties, expires_at, revision, NULL, acs_id, created_at", size)
+    }),
+    insert: Batch::sized(WRITES, insert),
+    update: Batch::sized(WRITES, update),
+    scan: "SELECT customer_id, properties, expires_at, revision, NULL, acs_id, created_at FROM acs_identity_mappings \
         WHERE namespace = ? AND acs_id > ? ORDER BY acs_id LIMIT ?",
-    mappings_of: "SELECT customer_id, properties, expires_at, revision, acs_id, created_at FROM acs_identity_mappings \
-        WHERE namespace = ? AND customer_id = ? AND (created_at, acs_id) > (?, ?) ORDER BY created_at, acs_id LIMIT ?",
-    last_of: "SELECT customer_id, properties, expires_at, revision, acs_id, created_at FROM acs_identity_mappings \
+    mappings_of: MAPPINGS_OF,
+    // Nobody else writes while a transaction that will write is open.
+    hold_mappings_of: MAPPINGS_OF,
+    last_of: "SELECT customer_id, properties, expires_at, revision, NULL, acs_id, created_at FROM acs_identity_mappings \
         WHERE namespace = ? AND customer_id = ? ORDER BY created_at DESC, acs_id DESC LIMIT 1",
-    bury_expired: "UPDATE acs_identity_mappings SET customer_id = NULL, properties = NULL, expires_at = ?3 \
-        WHERE namespace = ?1 AND acs_id IN (\
+    bury_expired: "UPDATE acs_identity_mappings SET customer_id = NULL, properties = NULL, expires_at = ?1 \
+        WHERE namespace = ?2 AND acs_id IN (\
             SELECT acs_id FROM acs_identity_mappings \
-            WHERE namespace = ?1 AND customer_id IS NOT NULL AND expires_at <= ?2 ORDER BY expires_at LIMIT ?4)",
+            WHERE namespace = ?2 AND customer_id IS NOT NULL AND expires_at <= ?3 ORDER BY expires_at LIMIT ?4)",
     forget: "DELETE FROM acs_identity_mappings WHERE (namespace, acs_id) IN (\
             SELECT namespace, acs_id FROM acs_identity_mappings \
             WHERE customer_id IS NULL AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2)",
     trim_changes: "DELETE FROM acs_identity_changes \
         WHERE seq < (SELECT min(seq) FROM acs_identity_changes) + ?1 AND abs(unixepoch() - at) >= 3600",
-    // SQLite remembers the last number of an AUTOINCREMENT, also when its row is gone. The log itself is asked, too, so that
-    // its loss is noticed.
-    newest_change: "SELECT max(seq) FROM (SELECT max(seq) AS seq FROM acs_identity_changes \
-        UNION ALL SELECT seq FROM sqlite_sequence WHERE name = 'acs_identity_changes')",
-    changes_after: "SELECT seq, iif(namespace = ?2, acs_id, NULL), iif(namespace = ?2, revision, NULL), \
-            iif(namespace = ?2, customer_before, NULL), iif(namespace = ?2, customer_after, NULL) \
-        FROM acs_identity_changes WHERE seq > ?1 ORDER BY seq LIMIT ?3",
+    now: None,
     schema_exists: "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'acs_identity_schema'",
     schema_version: "SELECT max(version) FROM acs_identity_schema",
 });
@@ -110,9 +111,9 @@ mod tests {
                 "SEARCH acs_identity_mappings USING INDEX acs_identity_mappings_customer \
                     (namespace=? AND customer_id=?)",
             ),
-            (STATEMENTS.changes_after, "SEARCH acs_identity_changes USING INTEGER PRIMARY KEY (rowid>?)"),
+            (super::super::feed::AFTER, "SEARCH acs_identity_changes USING INTEGER PRIMARY KEY (rowid>?)"),
             (
-                STATEMENTS.newest_change,
+                super::super::feed::NEWEST,
                 // `sqlite_sequence` has one row for each table of the database that counts.
                 "CO-ROUTINE (subquery-2); COMPOUND QUERY; LEFT-MOST SUBQUERY; SEARCH acs_identity_changes; \
                     UNION ALL; SCAN sqlite_sequence; SEARCH (subquery-2)",

@@ -1,0 +1,67 @@
+//! Tombstones and changes whose time is over are deleted, a few with each write.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use acs_identity_core::Timestamp;
+
+use crate::dialect::{Dialect, Value};
+use crate::error::Failure;
+use crate::record;
+use crate::store::SqlStore;
+
+/// How many are deleted beyond as many as the writes may have made, so that they become fewer in time.
+const BEYOND: usize = 32;
+
+/// How many rows are written to a remote database between two sweeps.
+const EVERY: usize = 64;
+
+/// What has been written since the last sweep.
+#[derive(Debug, Default)]
+pub(crate) struct Sweeper(AtomicUsize);
+
+/// Sweeps a little in a transaction that has written so many rows, where that is in nobody's way.
+pub(crate) async fn within<D: Dialect>(
+    connection: &mut D::Connection,
+    now: Timestamp,
+    written: usize,
+) -> Result<(), Failure> {
+    if !D::REMOTE {
+        forget::<D>(connection, now, written + BEYOND).await?;
+    }
+    Ok(())
+}
+
+/// Sweeps in the background after so many rows were written, where it would have been in the way of others before.
+pub(crate) fn after_a_write<D: Dialect>(store: &SqlStore<D>, written: usize) {
+    let due = &store.shared().sweeper.0;
+    if !D::REMOTE || due.fetch_add(written, Ordering::Relaxed) + written < EVERY {
+        return;
+    }
+    let limit = due.swap(0, Ordering::Relaxed) + BEYOND;
+    let store = store.clone();
+    tokio::spawn(async move {
+        let sweep = move |store: SqlStore<D>, fate| async move {
+            let mut connection = store.writer(&fate).await?;
+            let now = store.now(&mut connection).await?;
+            forget::<D>(&mut connection, now, limit).await?;
+            trim::<D>(&mut connection, limit).await
+        };
+        // What could not be done now is done with the next one.
+        let _ = store.run(sweep).await;
+    });
+}
+
+/// Deletes tombstones whose time is over, at most so many. Answers with how many there were.
+pub(crate) async fn forget<D: Dialect>(
+    connection: &mut D::Connection,
+    now: Timestamp,
+    limit: usize,
+) -> Result<u64, Failure> {
+    let values = [Value::Integer(record::micros(now)), Value::Integer(limit as i64)];
+    D::execute(connection, D::statements().forget, &values).await
+}
+
+/// Deletes entries of the log whose time is over, at most so many. Answers with how many there were.
+pub(crate) async fn trim<D: Dialect>(connection: &mut D::Connection, limit: usize) -> Result<u64, Failure> {
+    D::execute(connection, D::statements().trim_changes, &[Value::Integer(limit as i64)]).await
+}
