@@ -2,6 +2,7 @@
 //!
 //! | feature | store | database |
 //! |---|---|---|
+//! | `postgres` | [`PostgresStore`] | PostgreSQL |
 //! | `sqlite` | [`SqliteStore`] | SQLite, built in: a file, or the memory of the process |
 //!
 //! No feature is on by default. Every call needs a Tokio runtime with its timers.
@@ -16,8 +17,13 @@ mod batch;
 mod dialect;
 mod error;
 mod feed;
+mod limits;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod read;
 mod record;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod remote;
 mod run;
 mod schema;
 #[cfg(feature = "sqlite")]
@@ -26,6 +32,13 @@ mod store;
 mod sweep;
 mod write;
 
+#[cfg(feature = "postgres")]
+pub use postgres::{Postgres, PostgresOptions, PostgresStore};
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub use remote::RemoteOptions;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Sqlite, SqliteOptions, SqliteStore, Synchronous};
+/// The driver, whose pools a store may be opened on.
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+pub use sqlx;
 pub use store::SqlStore;

@@ -24,6 +24,15 @@ pub(crate) async fn migrate<D: Dialect>(writer: &D::Pool) -> Result<(), Failure>
     }
 }
 
+/// Refuses a schema that is not up to date.
+pub(crate) async fn check<D: Dialect>(pool: &D::Pool) -> Result<(), Failure> {
+    let mut connection = D::acquire(pool).await?;
+    match next::<D>(&mut connection).await? {
+        None => Ok(()),
+        Some(_) => Err(Failure::Setup("the tables are not there, or not of this release")),
+    }
+}
+
 async fn make_next<D: Dialect>(connection: &mut D::Connection) -> Result<(), Failure> {
     let Some(statements) = next::<D>(connection).await? else { return Ok(()) };
     for sql in statements {

@@ -36,6 +36,8 @@ pub(crate) struct Shared<D: Dialect> {
     pub(crate) clock: Option<Arc<dyn Clock>>,
     pub(crate) deadline: Duration,
     pub(crate) poll_interval: Duration,
+    /// Whether subscribers listen for the database's own notifications, where it has any.
+    pub(crate) notifications: bool,
     pub(crate) capabilities: Capabilities,
     pub(crate) sweeper: Sweeper,
 }

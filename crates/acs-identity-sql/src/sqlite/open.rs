@@ -59,6 +59,7 @@ pub(super) async fn open(options: SqliteOptions) -> Result<SqliteStore> {
         clock: Some(options.clock),
         deadline: options.call_deadline,
         poll_interval: options.poll_interval,
+        notifications: false,
         capabilities,
         sweeper: Sweeper::default(),
     };

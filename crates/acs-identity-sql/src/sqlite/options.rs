@@ -8,6 +8,7 @@ use std::time::Duration;
 use acs_identity_core::{Clock, Error, Namespace, Result, SystemClock};
 
 use super::SqliteStore;
+use crate::limits::{MAX_WAIT, check_wait};
 
 /// When a write is on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,7 +47,7 @@ impl SqliteOptions {
     /// The most connections for reading.
     pub const MAX_READERS: u32 = 64;
     /// The longest deadline and the longest interval: one hour.
-    pub const MAX_WAIT: Duration = Duration::from_secs(3600);
+    pub const MAX_WAIT: Duration = MAX_WAIT;
 
     /// A database file, which is made if it is not there; its folder has to be.
     pub fn file(path: impl Into<PathBuf>) -> Self {
@@ -137,15 +138,9 @@ impl SqliteOptions {
         if self.readers == 0 || self.readers > Self::MAX_READERS {
             return Err(Error::invalid_input(format!("there are 1 to {} readers", Self::MAX_READERS)));
         }
-        for (name, wait) in [
-            ("busy timeout", self.busy_timeout),
-            ("call deadline", self.call_deadline),
-            ("poll interval", self.poll_interval),
-        ] {
-            if wait < Duration::from_millis(1) || wait > Self::MAX_WAIT {
-                return Err(Error::invalid_input(format!("the {name} is 1 ms to 1 hour, not {wait:?}")));
-            }
-        }
+        check_wait("busy timeout", self.busy_timeout)?;
+        check_wait("call deadline", self.call_deadline)?;
+        check_wait("poll interval", self.poll_interval)?;
         match &self.path {
             None => Ok(()),
             Some(path) if path.as_os_str().is_empty() => Err(Error::invalid_input("the path is empty")),

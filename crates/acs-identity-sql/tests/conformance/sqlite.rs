@@ -1,15 +1,17 @@
-//! The SQLite store keeps the promises of a store, in a file and in memory.
+//! SQLite, in a file and in memory.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use acs_identity_core::{ChangeFeed, MappingStore, Namespace};
 use acs_identity_sql::{SqliteOptions, SqliteStore};
-use acs_identity_testkit::{Faults, Fixture, ManualClock, Verdict, conformance_main};
+use acs_identity_testkit::{Faults, Fixture, ManualClock, Verdict};
 use async_trait::async_trait;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
+
+use crate::lock;
 
 /// Where the mappings are.
 enum Place {
@@ -24,7 +26,7 @@ struct File {
     path: Mutex<PathBuf>,
 }
 
-struct Sqlite {
+pub(crate) struct Sqlite {
     name: &'static str,
     place: Place,
     clock: ManualClock,
@@ -37,13 +39,13 @@ impl Sqlite {
         Self { name, place, clock: ManualClock::new(), opened: Mutex::default() }
     }
 
-    fn in_file() -> Self {
+    pub(crate) fn in_file() -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let path = Mutex::new(folder.path().join("mappings.db"));
         Self::new("sqlite", Place::File(File { folder, path }))
     }
 
-    fn in_memory() -> Self {
+    pub(crate) fn in_memory() -> Self {
         Self::new("sqlite_in_memory", Place::Memory(OnceCell::new()))
     }
 
@@ -63,10 +65,6 @@ impl Sqlite {
             }
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().expect("nobody panics while it is held")
 }
 
 #[async_trait]
@@ -127,5 +125,3 @@ impl Faults for File {
         Ok(())
     }
 }
-
-conformance_main!(Sqlite::in_file(), Sqlite::in_memory());

@@ -1,0 +1,221 @@
+//! PostgreSQL.
+
+mod fault;
+mod feed;
+mod migrations;
+mod statements;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgRow};
+use sqlx::{Arguments, Executor, Row as _};
+
+use crate::dialect::{Dialect, Row, Statements, Value, WrongType};
+use crate::error::Failure;
+use crate::feed::Reading;
+use crate::remote::{self, Held, Remote, RemoteOptions, Transaction};
+use crate::store::SqlStore;
+use fault::{commit_failure, failure};
+
+/// A [`MappingStore`](acs_identity_core::MappingStore) in PostgreSQL, version 14 or later.
+///
+pub type PostgresStore = SqlStore<Postgres>;
+
+/// How a [`PostgresStore`] is opened.
+pub type PostgresOptions = RemoteOptions<Postgres>;
+
+/// The dialect of [`PostgresStore`].
+#[derive(Debug)]
+pub enum Postgres {}
+
+impl RemoteOptions<Postgres> {
+    /// Whether subscribers of the change feed listen for the database's notifications; by default they do, each on a connection
+    /// of its own beside the pool. Without it they poll the log. The database notifies in either case; see
+    /// [`PostgresStore`] for how to switch that off.
+    #[must_use]
+    pub fn notifications(mut self, notifications: bool) -> Self {
+        self.notifications = notifications;
+        self
+    }
+}
+
+impl Dialect for Postgres {
+    const BACKEND: &'static str = "postgres";
+    const REMOTE: bool = true;
+
+    type Pool = PgPool;
+    type Connection = Held<sqlx::Postgres>;
+    type Transaction = Transaction<sqlx::Postgres>;
+    type Row = PgRow;
+    type Place = feed::Place;
+    type Bell = feed::Bell;
+
+    fn statements() -> &'static Statements {
+        &statements::STATEMENTS
+    }
+
+    fn migrations() -> &'static [&'static [&'static str]] {
+        migrations::MIGRATIONS
+    }
+
+    async fn acquire(pool: &Self::Pool) -> Result<Self::Connection, Failure> {
+        remote::acquire::<Self>(pool).await
+    }
+
+    async fn begin(mut connection: Self::Connection) -> Result<Self::Transaction, Failure> {
+        // Said each time, so that no default of the server, the database or the role counts. Rows are held before anything is
+        // decided on them, which is all that is needed; a stricter level would only fail more often.
+        let begun = connection.begin().execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await;
+        connection.end(begun).map_err(failure)?;
+        Ok(Transaction::of(connection))
+    }
+
+    async fn commit(mut transaction: Self::Transaction) -> Result<(), Failure> {
+        let done = transaction.begin().execute("COMMIT").await;
+        transaction.end(done).map_err(commit_failure)?;
+        transaction.ended();
+        Ok(())
+    }
+
+    async fn rollback(transaction: Self::Transaction) {
+        remote::rollback::<Self>(transaction).await;
+    }
+
+    async fn begin_migration(connection: Self::Connection) -> Result<Self::Transaction, Failure> {
+        let mut transaction = Self::begin(connection).await?;
+        Self::execute(&mut transaction, migrations::LOCK, &[]).await?;
+        Ok(transaction)
+    }
+
+    async fn fetch_all(
+        connection: &mut Self::Connection,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Self::Row>, Failure> {
+        let rows = sqlx::query_with(sql, arguments(values)?).fetch_all(connection.begin()).await;
+        connection.end(rows).map_err(failure)
+    }
+
+    async fn fetch_optional(
+        connection: &mut Self::Connection,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Option<Self::Row>, Failure> {
+        let row = sqlx::query_with(sql, arguments(values)?).fetch_optional(connection.begin()).await;
+        connection.end(row).map_err(failure)
+    }
+
+    async fn execute(
+        connection: &mut Self::Connection,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<u64, Failure> {
+        let done = match values {
+            // Said once, and not kept prepared.
+            [] => connection.begin().execute(sql).await,
+            values => sqlx::query_with(sql, arguments(values)?).execute(connection.begin()).await,
+        };
+        Ok(connection.end(done).map_err(failure)?.rows_affected())
+    }
+
+    async fn read_log(
+        connection: &mut Self::Connection,
+        namespace: &str,
+        place: Option<&Self::Place>,
+    ) -> Result<Reading<Self::Place>, Failure> {
+        feed::read(connection, namespace, place).await
+    }
+
+    async fn bell(store: &SqlStore<Self>) -> Result<Self::Bell, Failure> {
+        feed::bell(store).await
+    }
+
+    async fn ring(bell: &mut Self::Bell, store: &SqlStore<Self>) -> Result<(), Failure> {
+        feed::ring(bell, store).await
+    }
+
+    fn in_use(pool: &Self::Pool) -> u32 {
+        remote::in_use(pool)
+    }
+
+    fn is_closed(pool: &Self::Pool) -> bool {
+        pool.is_closed()
+    }
+
+    fn closed(pool: &Self::Pool) -> impl Future<Output = ()> + Send + 'static {
+        pool.close_event()
+    }
+
+    fn close(pool: &Self::Pool) -> impl Future<Output = ()> + Send {
+        pool.close()
+    }
+}
+
+impl Remote for Postgres {
+    type Database = sqlx::Postgres;
+
+    const SCHEMES: &'static [&'static str] = &["postgres", "postgresql"];
+
+    fn connect_options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
+        PgConnectOptions::from_str(url)
+    }
+
+    async fn set_up(connection: &mut PgConnection, deadline: Duration) -> Result<(), sqlx::Error> {
+        // A lookup always has an index for it. A plan made while the table was small, and kept, must not read all of it when
+        // it has grown.
+        let limit = deadline.as_millis();
+        let sql = format!(
+            "SET enable_seqscan = off; SET statement_timeout = {limit}; SET lock_timeout = {limit}; \
+            SET idle_in_transaction_session_timeout = {limit}"
+        );
+        connection.execute(sqlx::AssertSqlSafe(sql)).await.map(drop)
+    }
+
+    async fn check(connection: &mut Self::Connection) -> Result<(), Failure> {
+        let sql = "SELECT current_setting('server_encoding'), current_setting('server_version_num')::bigint";
+        let row = Self::fetch_optional(connection, sql, &[]).await?.ok_or(Failure::Unreadable("server_encoding"))?;
+        match (row.text(0), row.integer(1)) {
+            (_, Ok(Some(version))) if version < 140_000 => Err(Failure::Setup("PostgreSQL 14 or later is needed")),
+            (Ok(Some("UTF8")), Ok(Some(_))) => Ok(()),
+            (Ok(Some(_)), Ok(Some(_))) => {
+                Err(Failure::Setup("the database's encoding is not UTF8: IDs could not be kept byte for byte"))
+            }
+            _ => Err(Failure::Unreadable("server_encoding")),
+        }
+    }
+
+    async fn roll_back(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        connection.execute("ROLLBACK").await.map(drop)
+    }
+
+    fn failure(error: sqlx::Error) -> Failure {
+        failure(error)
+    }
+}
+
+fn arguments(values: &[Value<'_>]) -> Result<PgArguments, Failure> {
+    let mut arguments = PgArguments::default();
+    arguments.reserve(values.len(), 0);
+    for value in values {
+        let added = match value {
+            Value::Text(text) => arguments.add(*text),
+            Value::Integer(number) => arguments.add(*number),
+            Value::Null => arguments.add(None::<i64>),
+            Value::Texts(texts) => arguments.add(*texts),
+            Value::Integers(numbers) => arguments.add(*numbers),
+        };
+        added.map_err(|_| Failure::Driver)?;
+    }
+    Ok(arguments)
+}
+
+impl Row for PgRow {
+    fn text(&self, column: usize) -> Result<Option<&str>, WrongType> {
+        self.try_get(column).map_err(|_| WrongType)
+    }
+
+    fn integer(&self, column: usize) -> Result<Option<i64>, WrongType> {
+        self.try_get(column).map_err(|_| WrongType)
+    }
+}

@@ -1,0 +1,17 @@
+//! The SQL stores keep the promises of a store.
+
+mod server;
+mod sqlite;
+
+use std::sync::{Mutex, MutexGuard};
+
+use acs_identity_sql::PostgresStore;
+use acs_identity_testkit::conformance_main;
+use server::Server;
+use sqlite::Sqlite;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nobody panics while it is held")
+}
+
+conformance_main!(Sqlite::in_file(), Sqlite::in_memory(), Server::<PostgresStore>::new());
