@@ -22,13 +22,21 @@ The commands of this workspace.
 Usage: cargo xtask <COMMAND>
 
 Commands:
-  test [ARGS]...   Run every test: unit, integration, conformance and documentation tests, with all features.
-                   ARGS go to `cargo test`, for instance: cargo xtask test -p acs-identity-core -- identifier
+  test [ARGS]...   Run every test: unit, integration, conformance and documentation tests, with all features,
+                   on private database servers that are installed if they are missing (by apt-get) and removed
+                   afterwards. ARGS go to `cargo test`, for instance:
+                   cargo xtask test -p acs-identity-core -- identifier
   bench [NAMES]... Build and run the benchmarks (all, or the named ones) in release mode, print a table and
                    write target/bench/report.json
-  servers          Start the servers that the tests need; in this version, none
+  servers          Start the servers that the tests need, PostgreSQL and MariaDB, and print the environment
+                   variables that point tests at them; they run until Ctrl-C
   ci               Everything that must be green: format, lints, documentation, licences, house rules, all tests
   help             This text
+
+Environment:
+  ACS_IDENTITY_TEST_POSTGRES_URL, ACS_IDENTITY_TEST_MYSQL_URL
+                   Servers for `test` to use in place of private ones; their user must be allowed to create
+                   databases, for instance: postgres://user:password@localhost/postgres
 ";
 
 fn main() -> ExitCode {

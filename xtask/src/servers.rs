@@ -1,9 +1,19 @@
-//! `cargo xtask servers`: the servers that the tests need.
+//! `cargo xtask servers`: the servers that the tests need, for as long as one works with them.
+
+use std::io;
+
+use acs_identity_servers::{Kind, Running};
 
 use crate::Result;
 
-/// Says that there is nothing to start: the stores of this version live in the process or in a file.
+/// Starts a server of each kind, prints the environment variables that point tests at them, and keeps them
+/// until standard input ends or this process is ended, for instance by Ctrl-C.
 pub(crate) fn run() -> Result {
-    println!("No store of this version needs a server: nothing was started, and every test runs without one.");
+    let running = Running::start_kinds(Kind::ALL)?;
+    for (variable, url) in running.env() {
+        println!("export {variable}={url}");
+    }
+    eprintln!("These servers run until Ctrl-C, or until standard input ends. Then all of their data is removed.");
+    io::copy(&mut io::stdin(), &mut io::sink())?;
     Ok(())
 }
