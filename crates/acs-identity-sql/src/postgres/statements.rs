@@ -82,6 +82,8 @@ pub(super) static STATEMENTS: Statements = Statements {
             ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
     trim_changes: super::feed::TRIM,
     now: Some("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"),
-    schema_exists: "SELECT 1::bigint WHERE to_regclass('acs_identity_schema') IS NOT NULL",
+    // Not by `to_regclass`: it asks a cache, which may not know yet what another process has just made.
+    schema_exists: "SELECT 1::bigint FROM pg_catalog.pg_class \
+        WHERE relname = 'acs_identity_schema' AND pg_catalog.pg_table_is_visible(oid)",
     schema_version: "SELECT max(version) FROM acs_identity_schema",
 };
