@@ -15,6 +15,8 @@ mod install;
 mod kind;
 mod mariadb;
 mod postgres;
+#[cfg(feature = "proxy")]
+pub mod proxy;
 mod random;
 mod running;
 
