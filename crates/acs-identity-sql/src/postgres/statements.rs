@@ -87,3 +87,71 @@ pub(super) static STATEMENTS: Statements = Statements {
         WHERE relname = 'acs_identity_schema' AND pg_catalog.pg_table_is_visible(oid)",
     schema_version: "SELECT max(version) FROM acs_identity_schema",
 };
+
+#[cfg(test)]
+mod tests {
+    use acs_identity_servers::{Kind, database};
+    use sqlx::{Connection, Executor, PgConnection};
+
+    use super::*;
+
+    /// A database with some thousand mappings, expired ones and tombstones among them, of which the server has statistics.
+    async fn filled(connection: &mut PgConnection) {
+        for sql in super::super::migrations::MIGRATIONS.iter().copied().flatten().copied() {
+            connection.execute(sql).await.unwrap();
+        }
+        let sql = "INSERT INTO acs_identity_mappings \
+            SELECT 'default', '8:acs:r_' || n, CASE WHEN n % 10 > 0 THEN 'customer' || n % 100 END, NULL, n, \
+                CASE WHEN n % 5 = 0 THEN n END, n FROM generate_series(1, 20000) AS n";
+        connection.execute(sql).await.unwrap();
+        connection.execute("VACUUM ANALYZE").await.unwrap();
+    }
+
+    /// A statement's plan for any parameters, from PostgreSQL itself.
+    async fn plan(connection: &mut PgConnection, sql: &str) -> String {
+        let parameters = (1..=9).rev().find(|n| sql.contains(&format!("${n}"))).unwrap_or(0);
+        let nulls = vec!["NULL"; parameters].join(", ");
+        let execute = if parameters == 0 { "p".to_owned() } else { format!("p({nulls})") };
+        connection.execute("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off").await.unwrap();
+        connection.execute(sqlx::AssertSqlSafe(format!("PREPARE p AS {sql}"))).await.unwrap();
+        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN (COSTS off) EXECUTE {execute}"));
+        let lines: Vec<(String,)> = sqlx::query_as(explain).persistent(false).fetch_all(&mut *connection).await.unwrap();
+        connection.execute("DEALLOCATE p").await.unwrap();
+        lines.into_iter().map(|line| line.0).collect::<Vec<_>>().join("\n")
+    }
+
+    fn text(batch: &Batch) -> &str {
+        batch.covering(1).unwrap().1
+    }
+
+    #[tokio::test]
+    async fn every_statement_reads_one_index_and_no_table_from_end_to_end() {
+        let database = database(Kind::Postgres).await;
+        let mut connection = PgConnection::connect(database.url()).await.unwrap();
+        filled(&mut connection).await;
+        for (sql, index) in [
+            (STATEMENTS.resolve, "acs_identity_mappings_pkey"),
+            (text(&STATEMENTS.resolve_many), "acs_identity_mappings_pkey"),
+            (text(&STATEMENTS.present), "acs_identity_mappings_pkey"),
+            (text(&STATEMENTS.update), "acs_identity_mappings_pkey"),
+            (STATEMENTS.scan, "acs_identity_mappings_pkey"),
+            (STATEMENTS.mappings_of, "acs_identity_mappings_customer"),
+            (STATEMENTS.hold_mappings_of, "acs_identity_mappings_customer"),
+            (STATEMENTS.last_of, "acs_identity_mappings_customer"),
+            (STATEMENTS.bury_expired, "acs_identity_mappings_expiring"),
+            (STATEMENTS.forget, "acs_identity_mappings_tombstones"),
+            (STATEMENTS.trim_changes, "acs_identity_changes_pkey"),
+            (super::super::feed::AFTER, "acs_identity_changes_transaction"),
+        ] {
+            let plan = plan(&mut connection, sql).await;
+            assert!(plan.contains(index), "{sql}\n{plan}");
+            assert!(!plan.contains("Seq Scan on acs_identity_mappings"), "{sql}\n{plan}");
+            assert!(!plan.contains("Seq Scan on acs_identity_changes"), "{sql}\n{plan}");
+        }
+        // Where an order is asked for, it is the index's.
+        for sql in [STATEMENTS.scan, STATEMENTS.mappings_of, STATEMENTS.hold_mappings_of, STATEMENTS.last_of] {
+            let plan = plan(&mut connection, sql).await;
+            assert!(!plan.contains("Sort"), "{sql}\n{plan}");
+        }
+    }
+}
