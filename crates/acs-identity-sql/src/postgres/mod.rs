@@ -20,6 +20,65 @@ use fault::{commit_failure, failure};
 
 /// A [`MappingStore`](acs_identity_core::MappingStore) in PostgreSQL, version 14 or later.
 ///
+/// Times and expiries are by the server's clock, in UTC. IDs are compared byte for byte, whatever the collation of the
+/// database is; its encoding has to be `UTF8`. Transactions say their isolation level themselves, so that the server's default
+/// does not matter. What survives a crash is what `synchronous_commit` and the disk promise; by default all that returned.
+///
+/// # Connections and TLS
+/// The URL is `postgres://user:password@host:port/database?sslmode=verify-full`. Without `sslmode` TLS is used if the server
+/// offers it, and its certificate is not checked; `verify-full` checks it by the system's certificate authorities, or by the one
+/// in the file that `sslrootcert` names. `sslcert` and `sslkey` name a client's own. The pool opens up to
+/// [`max_connections`](RemoteOptions::max_connections), each with limits near the deadline for statements, locks and idle
+/// transactions, and with sequential scans off, as each statement of the store has an index.
+///
+/// # Change feed
+/// Triggers write every change to a log, whoever makes it, and notify the channel `acs_identity` of how far the log goes. A
+/// subscriber listens on a connection of its own, and looks into the log at least once a second. It sees what has been committed
+/// since it looked last, also if that has a lower number than what it saw before. The log keeps about the last 10,000 changes of all
+/// namespaces, for an hour; who falls further behind is told so. A `TRUNCATE` is told as
+/// [`Change::All`](acs_identity_core::Change::All). Not seen are changes made while the triggers are off: disabled ones,
+/// `session_replication_role = replica`, and what a logical replication applies.
+///
+/// A notification takes a lock of the whole server for a moment when it is committed. Where very many clients write at once,
+/// `ALTER DATABASE … SET acs_identity.notify = off` (or a role's or a session's setting) turns it off;
+/// [`notifications(false)`](RemoteOptions::notifications) makes a subscriber look into the log every
+/// [`poll_interval`](RemoteOptions::poll_interval) instead.
+///
+/// # What is kept of what was removed
+/// - After an unlink, the ACS ID and its last revision (a tombstone), without the customer ID and the properties: for one hour by
+///   the server's clock, and then until some dozen more rows were written by one process. The same after `unlink_customer`, which
+///   leaves nothing of the customer's expired mappings either.
+/// - In the log of changes, the ACS ID and the customer IDs before and after each change, without properties: for one hour or the
+///   next 10,000 changes, and then until some dozen more rows were written by one process.
+/// - An expired mapping, wholly, until `purge_expired`, a new link of its ACS ID or `unlink_customer` replaces it.
+///
+/// So on a database that is hardly written to, an application calls
+/// [`purge_expired`](acs_identity_core::MappingStore::purge_expired) now and then: it deletes all that is over an hour old, of
+/// the log and the tombstones at most as many as its limit. The bytes stay in the table's files and the write-ahead log until `VACUUM` and
+/// checkpoints reuse them.
+///
+/// # Rows changed by hand
+/// What can't be read as a mapping is `Corrupt`, never absent. But a row of which only the properties can't be read may
+/// be replaced and unlinked; the mapping that a write then answers with is without properties.
+///
+/// # Deadlines, lost connections and contention
+/// A call has a deadline (see [`call_deadline`](RemoteOptions::call_deadline)). Until then it is begun again if its connection
+/// was lost or another transaction was in its way, which is safe as nothing was committed. A commit is sent once: if the
+/// connection is lost in it, or the deadline passes, the call is `OutcomeUnknown`. `link_many`, `import`,
+/// `unlink_customer` and `purge_expired` work in transactions of some hundred rows, each of which has the deadline; the
+/// first one that fails ends the call, and what was not tried is `Unavailable`.
+///
+/// # Cancellation
+/// A call that is dropped is finished or given up in the background: its connection comes back whole or is closed, and a write is
+/// applied wholly or not at all.
+///
+/// ```no_run
+/// # async fn open() -> acs_identity_core::Result<()> {
+/// use acs_identity_sql::PostgresOptions;
+/// let url = "postgres://app:secret@db.example.com/app?sslmode=verify-full";
+/// let store = PostgresOptions::url(url).max_connections(20).open().await?;
+/// # Ok(()) }
+/// ```
 pub type PostgresStore = SqlStore<Postgres>;
 
 /// How a [`PostgresStore`] is opened.

@@ -2,6 +2,8 @@
 
 mod server;
 mod sqlite;
+#[path = "../common/store.rs"]
+mod store;
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -14,4 +16,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("nobody panics while it is held")
 }
 
-conformance_main!(Sqlite::in_file(), Sqlite::in_memory(), Server::<PostgresStore>::new());
+conformance_main!(Sqlite::in_file(), Sqlite::in_memory(), Server::<PostgresStore>::new("postgres"));

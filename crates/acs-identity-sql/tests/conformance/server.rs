@@ -4,56 +4,31 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use acs_identity_core::{ChangeFeed, MappingStore, Namespace};
-use acs_identity_servers::{Database, Kind, database};
-use acs_identity_sql::{PostgresOptions, PostgresStore};
+use acs_identity_servers::{Database, database};
 use acs_identity_testkit::Fixture;
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
 use crate::lock;
-
-/// What differs from store to store.
-#[async_trait]
-pub(crate) trait Store: MappingStore + ChangeFeed + Clone + 'static {
-    const NAME: &'static str;
-    const KIND: Kind;
-
-    async fn connect(url: &str, namespace: Namespace) -> Self;
-    fn in_use(&self) -> u32;
-}
+use crate::store::Store;
 
 /// Long for a machine that has other things to do; what it may not do is never come back.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-#[async_trait]
-impl Store for PostgresStore {
-    const NAME: &'static str = "postgres";
-    const KIND: Kind = Kind::Postgres;
-
-    async fn connect(url: &str, namespace: Namespace) -> Self {
-        let options = PostgresOptions::url(url).namespace(namespace).max_connections(5);
-        let patient = options.acquire_timeout(PATIENCE).call_deadline(PATIENCE);
-        patient.open().await.expect("the store opens")
-    }
-
-    fn in_use(&self) -> u32 {
-        self.connections_in_use()
-    }
-}
-
 pub(crate) struct Server<S> {
+    name: &'static str,
     database: OnceCell<Database>,
     opened: Mutex<Vec<S>>,
 }
 
 impl<S: Store> Server<S> {
-    pub(crate) fn new() -> Self {
-        Self { database: OnceCell::new(), opened: Mutex::default() }
+    pub(crate) fn new(name: &'static str) -> Self {
+        Self { name, database: OnceCell::new(), opened: Mutex::default() }
     }
 
     async fn client(&self, namespace: Namespace) -> S {
         let database = self.database.get_or_init(|| database(S::KIND)).await;
-        let store = S::connect(database.url(), namespace).await;
+        let store = S::connect(database.url(), namespace, 5, PATIENCE).await.expect("the store opens");
         lock(&self.opened).push(store.clone());
         store
     }
@@ -62,7 +37,7 @@ impl<S: Store> Server<S> {
 #[async_trait]
 impl<S: Store> Fixture for Server<S> {
     fn name(&self) -> &str {
-        S::NAME
+        self.name
     }
 
     async fn open(&self, namespace: Namespace) -> Arc<dyn MappingStore> {
