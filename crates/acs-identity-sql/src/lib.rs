@@ -2,6 +2,7 @@
 //!
 //! | feature | store | database |
 //! |---|---|---|
+//! | `mysql` | [`MySqlStore`] | MySQL, MariaDB |
 //! | `postgres` | [`PostgresStore`] | PostgreSQL |
 //! | `sqlite` | [`SqliteStore`] | SQLite, built in: a file, or the memory of the process |
 //!
@@ -16,8 +17,12 @@
 mod batch;
 mod dialect;
 mod error;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+mod existing;
 mod feed;
 mod limits;
+#[cfg(feature = "mysql")]
+mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod read;
@@ -32,6 +37,14 @@ mod store;
 mod sweep;
 mod write;
 
+#[cfg(feature = "postgres")]
+pub use existing::PostgresTable;
+#[cfg(feature = "sqlite")]
+pub use existing::SqliteTable;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+pub use existing::{TableOptions, TableResolver};
+#[cfg(feature = "mysql")]
+pub use mysql::{MySql, MySqlOptions, MySqlStore};
 #[cfg(feature = "postgres")]
 pub use postgres::{Postgres, PostgresOptions, PostgresStore};
 #[cfg(any(feature = "mysql", feature = "postgres"))]

@@ -16,8 +16,9 @@ pub(crate) async fn migrate<D: Dialect>(writer: &D::Pool) -> Result<(), Failure>
         let made = make_next::<D>(&mut transaction).await;
         match made {
             Ok(()) => D::end_migration(transaction).await?,
+            // Dropped and not rolled back: some databases' lock on the schema is the connection's, and ends with it.
             Err(failure) => {
-                D::rollback(transaction).await;
+                drop(transaction);
                 return Err(failure);
             }
         }

@@ -41,10 +41,14 @@ pub(crate) fn after_a_write<D: Dialect>(store: &SqlStore<D>, written: usize) {
     let store = store.clone();
     tokio::spawn(async move {
         let sweep = move |store: SqlStore<D>, fate| async move {
-            let mut connection = store.writer(&fate).await?;
-            let now = store.now(&mut connection).await?;
-            forget::<D>(&mut connection, now, limit).await?;
-            trim::<D>(&mut connection, limit).await
+            // Each in a transaction of its own, so that nobody waits long.
+            let mut transaction = D::begin(store.writer(&fate).await?).await?;
+            let now = store.now(&mut transaction).await?;
+            forget::<D>(&mut transaction, now, limit).await?;
+            D::commit(transaction).await?;
+            let mut transaction = D::begin(store.writer(&fate).await?).await?;
+            trim::<D>(&mut transaction, limit).await?;
+            D::commit(transaction).await
         };
         // What could not be done now is done with the next one.
         let _ = store.run(sweep).await;

@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use acs_identity_core::{AcsId, CustomerId, Error, ErrorKind, Link, Mapping, MappingStoreExt, Namespace, PageRequest};
 use acs_identity_servers::proxy::Proxy;
-use acs_identity_servers::{Database, Server, database};
-use acs_identity_sql::PostgresStore;
+use acs_identity_servers::{Database, Kind, Server, database};
+use acs_identity_sql::{MySqlStore, PostgresStore};
 use futures::TryStreamExt;
+use sqlx::{Connection, Executor};
 use store::Store;
 use tokio::time::Instant;
 
@@ -170,9 +171,22 @@ struct Ledger {
     unknown: HashMap<AcsId, CustomerId>,
 }
 
+/// A database on a server of one's own that is no system's.
+async fn database_of<S: Store>(server: &Server) -> String {
+    let url = server.url();
+    if S::KIND != Kind::MariaDb {
+        return url;
+    }
+    let mut connection = sqlx::MySqlConnection::connect(&url).await.unwrap();
+    connection.execute("CREATE DATABASE faults").await.unwrap();
+    let (address, _) = url.rsplit_once('/').unwrap();
+    format!("{address}/faults")
+}
+
 async fn no_acknowledged_link_is_lost_when_the_server_is_killed<S: Store>() {
     let mut server = Server::start(S::KIND).unwrap();
-    let store = S::connect(&server.url(), Namespace::default(), 8, DEADLINE).await.unwrap();
+    let url = database_of::<S>(&server).await;
+    let store = S::connect(&url, Namespace::default(), 8, DEADLINE).await.unwrap();
     let ledger = Arc::new(Mutex::new(Ledger::default()));
     let over = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> = (0..8_u64)
@@ -286,4 +300,5 @@ macro_rules! server_faults {
     };
 }
 
+server_faults!(mysql, MySqlStore, 2);
 server_faults!(postgres, PostgresStore, 1);

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgRow};
-use sqlx::{Arguments, Executor, Row as _};
+use sqlx::{Arguments, Executor, Row as _, SqlSafeStr};
 
 use crate::dialect::{Dialect, Row, Statements, Value, WrongType};
 use crate::error::Failure;
@@ -152,8 +152,7 @@ impl Dialect for Postgres {
         sql: &'static str,
         values: &[Value<'_>],
     ) -> Result<Vec<Self::Row>, Failure> {
-        let rows = sqlx::query_with(sql, arguments(values)?).fetch_all(connection.begin()).await;
-        connection.end(rows).map_err(failure)
+        Self::fetch(connection, sql, values).await
     }
 
     async fn fetch_optional(
@@ -250,6 +249,18 @@ impl Remote for Postgres {
 
     fn failure(error: sqlx::Error) -> Failure {
         failure(error)
+    }
+}
+
+impl Postgres {
+    /// All rows of a statement, which may have been made at run time.
+    pub(crate) async fn fetch(
+        connection: &mut Held<sqlx::Postgres>,
+        sql: impl SqlSafeStr,
+        values: &[Value<'_>],
+    ) -> Result<Vec<PgRow>, Failure> {
+        let rows = sqlx::query_with(sql, arguments(values)?).fetch_all(connection.begin()).await;
+        connection.end(rows).map_err(failure)
     }
 }
 

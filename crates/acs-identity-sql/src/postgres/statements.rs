@@ -115,7 +115,8 @@ mod tests {
         connection.execute("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off").await.unwrap();
         connection.execute(sqlx::AssertSqlSafe(format!("PREPARE p AS {sql}"))).await.unwrap();
         let explain = sqlx::AssertSqlSafe(format!("EXPLAIN (COSTS off) EXECUTE {execute}"));
-        let lines: Vec<(String,)> = sqlx::query_as(explain).persistent(false).fetch_all(&mut *connection).await.unwrap();
+        let lines: Vec<(String,)> =
+            sqlx::query_as(explain).persistent(false).fetch_all(&mut *connection).await.unwrap();
         connection.execute("DEALLOCATE p").await.unwrap();
         lines.into_iter().map(|line| line.0).collect::<Vec<_>>().join("\n")
     }

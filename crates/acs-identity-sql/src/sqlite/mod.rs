@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteArguments, SqlitePool, SqliteRow};
-use sqlx::{Arguments, Row as _};
+use sqlx::{Arguments, Row as _, SqlSafeStr};
 
 use crate::dialect::{Dialect, Row, Statements, Value, WrongType};
 use crate::error::{Code, Failure};
@@ -148,7 +148,7 @@ impl Dialect for Sqlite {
         sql: &'static str,
         values: &[Value<'_>],
     ) -> Result<Vec<Self::Row>, Failure> {
-        sqlx::query_with(sql, arguments(values)?).fetch_all(&mut **connection).await.map_err(failure)
+        Self::fetch(connection, sql, values).await
     }
 
     async fn fetch_optional(
@@ -199,6 +199,17 @@ impl Dialect for Sqlite {
 
     fn close(pool: &Self::Pool) -> impl Future<Output = ()> + Send {
         pool.close()
+    }
+}
+
+impl Sqlite {
+    /// All rows of a statement, which may have been made at run time.
+    pub(crate) async fn fetch(
+        connection: &mut PoolConnection<sqlx::Sqlite>,
+        sql: impl SqlSafeStr,
+        values: &[Value<'_>],
+    ) -> Result<Vec<SqliteRow>, Failure> {
+        sqlx::query_with(sql, arguments(values)?).fetch_all(&mut **connection).await.map_err(failure)
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use acs_identity_core::{ChangeFeed, MappingStore, Namespace, Result};
 use acs_identity_servers::Kind;
-use acs_identity_sql::{PostgresOptions, PostgresStore};
+use acs_identity_sql::{MySqlOptions, MySqlStore, PostgresOptions, PostgresStore};
 use async_trait::async_trait;
 
 /// What differs from store to store.
@@ -37,4 +37,5 @@ macro_rules! store {
     };
 }
 
+store!(MySqlStore, MySqlOptions, Kind::MariaDb, b"\x03COMMIT");
 store!(PostgresStore, PostgresOptions, Kind::Postgres, b"COMMIT\0");

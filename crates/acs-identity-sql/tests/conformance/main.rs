@@ -7,7 +7,7 @@ mod store;
 
 use std::sync::{Mutex, MutexGuard};
 
-use acs_identity_sql::PostgresStore;
+use acs_identity_sql::{MySqlStore, PostgresStore};
 use acs_identity_testkit::conformance_main;
 use server::Server;
 use sqlite::Sqlite;
@@ -16,4 +16,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("nobody panics while it is held")
 }
 
-conformance_main!(Sqlite::in_file(), Sqlite::in_memory(), Server::<PostgresStore>::new("postgres"));
+conformance_main!(
+    Sqlite::in_file(),
+    Sqlite::in_memory(),
+    Server::<PostgresStore>::new("postgres"),
+    Server::<MySqlStore>::new("mysql"),
+);

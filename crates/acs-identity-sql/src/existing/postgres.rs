@@ -1,0 +1,37 @@
+//! Tables of PostgreSQL.
+
+use sqlx::SqlStr;
+use sqlx::postgres::PgRow;
+
+use super::{TableDialect, TableResolver};
+use crate::dialect::Value;
+use crate::error::Failure;
+use crate::postgres::Postgres;
+
+/// A [`TableResolver`] over a table of PostgreSQL.
+///
+/// The column of the ACS IDs is a `text` or `varchar`. A `citext` or `char` is compared as a `text`, for which its own index
+/// is of no use.
+pub type PostgresTable = TableResolver<Postgres>;
+
+impl TableDialect for Postgres {
+    const QUOTE: char = '"';
+    const ARRAYS: bool = true;
+
+    fn fits(name: &str) -> bool {
+        // https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS
+        name.len() <= 63
+    }
+
+    fn text_of(column: &str) -> String {
+        format!("{column}::text")
+    }
+
+    async fn fetch_made(
+        connection: &mut Self::Connection,
+        sql: SqlStr,
+        values: &[Value<'_>],
+    ) -> Result<Vec<PgRow>, Failure> {
+        Self::fetch(connection, sql, values).await
+    }
+}

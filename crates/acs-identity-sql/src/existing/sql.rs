@@ -1,0 +1,116 @@
+//! The statements of a lookup in an application's own table.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use acs_identity_core::{Error, Result};
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+
+use super::TableOptions;
+use crate::dialect::{Dialect, Value};
+use crate::error::Failure;
+
+/// What a lookup in an application's own table needs of a database.
+// Public only because `TableResolver` names it; it can't be reached from outside.
+pub trait TableDialect: Dialect {
+    /// What stands around a name, and is doubled in it.
+    const QUOTE: char;
+    /// Whether one parameter can hold many IDs.
+    const ARRAYS: bool;
+
+    /// Whether the database can have something of this name; a longer one might be cut to another's.
+    fn fits(name: &str) -> bool;
+
+    /// An expression for a column's value as a text, NULL if it is NULL.
+    fn text_of(column: &str) -> String;
+
+    /// Runs a statement that was made for one table.
+    fn fetch_made(
+        connection: &mut Self::Connection,
+        sql: SqlStr,
+        values: &[Value<'_>],
+    ) -> impl Future<Output = Result<Vec<Self::Row>, Failure>> + Send;
+}
+
+/// The statement for so many IDs, whose rows are the ID and the customer.
+pub(super) struct Statement {
+    size: usize,
+    sql: Arc<str>,
+}
+
+/// The most IDs of an array: far from the limits of any message.
+const ARRAY: usize = 16_384;
+
+/// The numbers of IDs where each is a parameter: a few, so that a connection can keep the statements prepared.
+const SIZES: [usize; 3] = [1, 8, 64];
+
+impl Statement {
+    /// The statements for a table, in rising order of their sizes.
+    pub(super) fn all<D: TableDialect>(options: &TableOptions) -> Result<Vec<Self>> {
+        // Qualified, as SQLite takes a lone quoted name that is no column's for a text.
+        let acs_id = format!("u.{}", quoted::<D>("ACS ID column", &options.acs_id)?);
+        let customer_id = format!("u.{}", quoted::<D>("customer ID column", &options.customer_id)?);
+        let mut table = quoted::<D>("table", &options.table)?;
+        if let Some(schema) = &options.schema {
+            table = format!("{}.{table}", quoted::<D>("schema", schema)?);
+        }
+        let (id, customer) = (D::text_of(&acs_id), D::text_of(&customer_id));
+        // The column itself is compared, so that its index can be used.
+        let select = format!("SELECT {id}, {customer} FROM {table} AS u WHERE {acs_id}");
+        Ok(match D::ARRAYS {
+            true => vec![Self { size: ARRAY, sql: format!("{select} = ANY($1)").into() }],
+            false => SIZES.map(|size| Self { size, sql: format!("{select} IN ({})", places(size)).into() }).into(),
+        })
+    }
+
+    /// How many IDs it takes at the most.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The rows of these IDs, and those that the column's collation takes for the same.
+    pub(super) async fn fetch<D: TableDialect>(
+        &self,
+        connection: &mut D::Connection,
+        ids: &[&str],
+    ) -> Result<Vec<D::Row>, Failure> {
+        let sql = AssertSqlSafe(self.sql.clone()).into_sql_str();
+        if D::ARRAYS {
+            let ids: Vec<_> = ids.iter().map(|id| Some(*id)).collect();
+            return D::fetch_made(connection, sql, &[Value::Texts(&ids)]).await;
+        }
+        let mut values: Vec<_> = ids.iter().map(|id| Value::Text(id)).collect();
+        values.resize(self.size, Value::text_or_null(ids.last().copied()));
+        D::fetch_made(connection, sql, &values).await
+    }
+}
+
+fn places(count: usize) -> String {
+    vec!["?"; count].join(", ")
+}
+
+/// A name as it stands in a statement.
+fn quoted<D: TableDialect>(what: &str, name: &str) -> Result<String> {
+    if name.is_empty() {
+        return Err(Error::invalid_input(format!("the {what} has no name")));
+    }
+    if name.contains('\0') {
+        return Err(Error::invalid_input(format!("the name of the {what} has a NUL in it")));
+    }
+    if !D::fits(name) {
+        let length = name.len();
+        return Err(Error::invalid_input(format!(
+            "the name of the {what} is too long for the database: {length} bytes"
+        )));
+    }
+    let mut text = String::with_capacity(name.len() + 2);
+    text.push(D::QUOTE);
+    for one in name.chars() {
+        if one == D::QUOTE {
+            text.push(D::QUOTE);
+        }
+        text.push(one);
+    }
+    text.push(D::QUOTE);
+    Ok(text)
+}

@@ -1,0 +1,37 @@
+//! Tables of SQLite.
+
+use sqlx::SqlStr;
+use sqlx::sqlite::SqliteRow;
+
+use super::{TableDialect, TableResolver};
+use crate::dialect::Value;
+use crate::error::Failure;
+use crate::sqlite::Sqlite;
+
+/// A [`TableResolver`] over a table of SQLite.
+///
+/// A customer ID stored as a blob is `Corrupt`, as it has no text of its own: a view may give it one.
+pub type SqliteTable = TableResolver<Sqlite>;
+
+impl TableDialect for Sqlite {
+    const QUOTE: char = '"';
+    const ARRAYS: bool = false;
+
+    fn fits(name: &str) -> bool {
+        // SQLite itself sets no limit.
+        name.len() <= 1000
+    }
+
+    fn text_of(column: &str) -> String {
+        // A cast would take a blob's bytes for a text.
+        format!("CASE typeof({column}) WHEN 'blob' THEN {column} ELSE CAST({column} AS TEXT) END")
+    }
+
+    async fn fetch_made(
+        connection: &mut Self::Connection,
+        sql: SqlStr,
+        values: &[Value<'_>],
+    ) -> Result<Vec<SqliteRow>, Failure> {
+        Self::fetch(connection, sql, values).await
+    }
+}

@@ -1,0 +1,286 @@
+//! MySQL and MariaDB.
+
+mod fault;
+mod feed;
+mod migrations;
+mod statements;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlPool, MySqlRow};
+use sqlx::{Arguments, Executor, Row as _};
+
+use crate::dialect::{Dialect, Row, Statements, Value, WrongType};
+use crate::error::Failure;
+use crate::feed::Reading;
+use crate::remote::{self, Held, Remote, RemoteOptions, Transaction};
+use crate::store::SqlStore;
+use fault::{commit_failure, failure};
+
+/// A [`MappingStore`](acs_identity_core::MappingStore) in MySQL (8.0.1 or later) or MariaDB (10.6 or later).
+///
+/// Times and expiries are by the server's clock, in UTC. IDs are bytes in the tables, so that no character set, collation or
+/// `sql_mode` matters. Transactions say their isolation level themselves. What survives a crash is what
+/// `innodb_flush_log_at_trx_commit` promises; with 1, the default, all that returned.
+///
+/// # Connections and TLS
+/// The URL is `mysql://user:password@host:port/database?ssl-mode=VERIFY_IDENTITY`. Without `ssl-mode` TLS is used if the server
+/// offers it, and its certificate is not checked; `VERIFY_IDENTITY` checks it by the system's certificate authorities, or by the one in
+/// the file that `ssl-ca` names. Without TLS, the password methods of MySQL 8 that need RSA are not supported.
+///
+/// # What the server needs
+/// InnoDB with pages of at least 8 KiB; `autocommit` on; `binlog_format` not `STATEMENT`, if it has a binary log, and then also
+/// `log_bin_trust_function_creators` or the privilege to make triggers.
+///
+/// # Change feed
+/// Triggers write every change to a log, whoever makes it, and subscribers poll that. A change whose transaction is committed
+/// after a later one's is seen, too. The log keeps about the last 10,000 changes of all namespaces, for an hour; who falls
+/// further behind is told so. Not seen are: `TRUNCATE`, changes by foreign-key cascades, changes made while the triggers are
+/// dropped, and in a cluster with several primaries those of another node that come over ten seconds late.
+///
+/// # What is kept of what was removed
+/// - After an unlink, the ACS ID and its last revision (a tombstone), without the customer ID and the properties: for one hour by
+///   the server's clock, and then until some dozen more rows were written by one process. The same after `unlink_customer`, which
+///   leaves nothing of the customer's expired mappings either.
+/// - In the log of changes, the ACS ID and the customer IDs before and after each change, without properties: for one hour or the
+///   next 10,000 changes, and then until some dozen more rows were written by one process.
+/// - An expired mapping, wholly, until `purge_expired`, a new link of its ACS ID or `unlink_customer` replaces it.
+///
+/// So on a database that is hardly written to, an application calls
+/// [`purge_expired`](acs_identity_core::MappingStore::purge_expired) now and then: it deletes all that is over an hour old, of
+/// the log and the tombstones at most as many as its limit.
+///
+/// # Rows changed by hand, deadlines, lost connections, contention, cancellation
+/// As `PostgresStore`: what can't be read is `Corrupt`; a call is begun again until its deadline if its connection was lost or another
+/// transaction was in its way; a commit is sent once, and is `OutcomeUnknown` if its answer is lost; a dropped call is
+/// finished or given up in the background.
+///
+/// ```no_run
+/// # async fn open() -> acs_identity_core::Result<()> {
+/// use acs_identity_sql::MySqlOptions;
+/// let url = "mysql://app:secret@db.example.com/app?ssl-mode=VERIFY_IDENTITY";
+/// let store = MySqlOptions::url(url).max_connections(20).open().await?;
+/// # Ok(()) }
+/// ```
+pub type MySqlStore = SqlStore<MySql>;
+
+/// How a [`MySqlStore`] is opened.
+pub type MySqlOptions = RemoteOptions<MySql>;
+
+/// The dialect of [`MySqlStore`].
+#[derive(Debug)]
+pub enum MySql {}
+
+impl Dialect for MySql {
+    const BACKEND: &'static str = "mysql";
+    const REMOTE: bool = true;
+
+    type Pool = MySqlPool;
+    type Connection = Held<sqlx::MySql>;
+    type Transaction = Transaction<sqlx::MySql>;
+    type Row = MySqlRow;
+    type Place = feed::Place;
+    type Bell = ();
+
+    fn statements() -> &'static Statements {
+        &statements::STATEMENTS
+    }
+
+    fn migrations() -> &'static [&'static [&'static str]] {
+        migrations::MIGRATIONS
+    }
+
+    async fn acquire(pool: &Self::Pool) -> Result<Self::Connection, Failure> {
+        remote::acquire::<Self>(pool).await
+    }
+
+    async fn begin(mut connection: Self::Connection) -> Result<Self::Transaction, Failure> {
+        // Said each time, so that no default of the server or the session counts. Rows are held before anything is decided on
+        // them, which is all that is needed; a stricter level would hold the gaps between them, too.
+        let sql = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; START TRANSACTION READ WRITE";
+        let begun = connection.begin().execute(sql).await;
+        connection.end(begun).map_err(failure)?;
+        Ok(Transaction::of(connection))
+    }
+
+    async fn commit(mut transaction: Self::Transaction) -> Result<(), Failure> {
+        let done = transaction.begin().execute("COMMIT").await;
+        transaction.end(done).map_err(commit_failure)?;
+        transaction.ended();
+        Ok(())
+    }
+
+    async fn rollback(transaction: Self::Transaction) {
+        remote::rollback::<Self>(transaction).await;
+    }
+
+    async fn begin_migration(mut connection: Self::Connection) -> Result<Self::Transaction, Failure> {
+        // A change of the schema is in no transaction: each of its statements commits.
+        let row = Self::fetch_optional(&mut connection, migrations::LOCK, &[]).await?;
+        match row.map(|row| row.integer(0)) {
+            Some(Ok(Some(1))) => Self::begin(connection).await,
+            _ => Err(Failure::NoConnection),
+        }
+    }
+
+    async fn end_migration(mut transaction: Self::Transaction) -> Result<(), Failure> {
+        Self::execute(&mut transaction, migrations::UNLOCK, &[]).await?;
+        Self::commit(transaction).await
+    }
+
+    async fn fetch_all(
+        connection: &mut Self::Connection,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Self::Row>, Failure> {
+        let rows = sqlx::query_with(sql, arguments(values)?).fetch_all(connection.begin()).await;
+        connection.end(rows).map_err(failure)
+    }
+
+    async fn fetch_optional(
+        connection: &mut Self::Connection,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Option<Self::Row>, Failure> {
+        // All of the answer is read: the driver would leave its end on the connection.
+        Ok(Self::fetch_all(connection, sql, values).await?.into_iter().next())
+    }
+
+    async fn execute(
+        connection: &mut Self::Connection,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<u64, Failure> {
+        let done = match values {
+            // Said once, and not kept prepared.
+            [] => connection.begin().execute(sql).await,
+            values => sqlx::query_with(sql, arguments(values)?).execute(connection.begin()).await,
+        };
+        Ok(connection.end(done).map_err(failure)?.rows_affected())
+    }
+
+    async fn read_log(
+        connection: &mut Self::Connection,
+        namespace: &str,
+        place: Option<&Self::Place>,
+    ) -> Result<Reading<Self::Place>, Failure> {
+        feed::read(connection, namespace, place).await
+    }
+
+    async fn bell(_: &SqlStore<Self>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn ring((): &mut (), store: &SqlStore<Self>) -> Result<(), Failure> {
+        tokio::time::sleep(store.shared().poll_interval).await;
+        Ok(())
+    }
+
+    fn in_use(pool: &Self::Pool) -> u32 {
+        remote::in_use(pool)
+    }
+
+    fn is_closed(pool: &Self::Pool) -> bool {
+        pool.is_closed()
+    }
+
+    fn closed(pool: &Self::Pool) -> impl Future<Output = ()> + Send + 'static {
+        pool.close_event()
+    }
+
+    fn close(pool: &Self::Pool) -> impl Future<Output = ()> + Send {
+        pool.close()
+    }
+}
+
+impl Remote for MySql {
+    type Database = sqlx::MySql;
+
+    const SCHEMES: &'static [&'static str] = &["mysql", "mariadb"];
+
+    fn connect_options(url: &str) -> Result<MySqlConnectOptions, sqlx::Error> {
+        // Nothing of what the driver would set by default matters to bytes.
+        let options = MySqlConnectOptions::from_str(url)?;
+        Ok(options.pipes_as_concat(false).no_engine_substitution(false).timezone(None).set_names(false))
+    }
+
+    async fn set_up(connection: &mut MySqlConnection, deadline: Duration) -> Result<(), sqlx::Error> {
+        let seconds = deadline.as_secs().max(1);
+        let sql = format!(
+            "SET autocommit = 1, innodb_lock_wait_timeout = {seconds}, \
+                net_read_timeout = {seconds}, net_write_timeout = {seconds}"
+        );
+        connection.execute(sqlx::AssertSqlSafe(sql)).await.map(drop)
+    }
+
+    async fn check(connection: &mut Self::Connection) -> Result<(), Failure> {
+        let sql = "SELECT CAST(VERSION() AS BINARY), @@autocommit";
+        let row = Self::fetch_optional(connection, sql, &[]).await?.ok_or(Failure::Unreadable("version"))?;
+        let version = row.text(0).ok().flatten().ok_or(Failure::Unreadable("version"))?;
+        if !is_known(version) {
+            return Err(Failure::Setup("MySQL 8.0.1 or MariaDB 10.6, or later, is needed"));
+        }
+        match row.integer(1) {
+            Ok(Some(1)) => Ok(()),
+            _ => Err(Failure::Setup("connections whose autocommit is off cannot be used")),
+        }
+    }
+
+    async fn roll_back(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+        connection.execute("ROLLBACK").await.map(drop)
+    }
+
+    fn failure(error: sqlx::Error) -> Failure {
+        failure(error)
+    }
+}
+
+/// Whether a server's version is one that the statements were written for. MariaDB says its name in it.
+fn is_known(version: &str) -> bool {
+    let numbers: Vec<u32> = version.split(|c: char| !c.is_ascii_digit()).take(3).map_while(|n| n.parse().ok()).collect();
+    let needed: &[u32] = if version.contains("MariaDB") { &[10, 6] } else { &[8, 0, 1] };
+    numbers.as_slice() >= needed
+}
+
+fn arguments(values: &[Value<'_>]) -> Result<MySqlArguments, Failure> {
+    let mut arguments = MySqlArguments::default();
+    arguments.reserve(values.len(), 0);
+    for value in values {
+        let added = match value {
+            Value::Text(text) => arguments.add(text.as_bytes()),
+            Value::Integer(number) => arguments.add(*number),
+            Value::Null => arguments.add(None::<i64>),
+            // Its statements have none.
+            Value::Texts(_) | Value::Integers(_) => return Err(Failure::Driver),
+        };
+        added.map_err(|_| Failure::Driver)?;
+    }
+    Ok(arguments)
+}
+
+impl Row for MySqlRow {
+    fn text(&self, column: usize) -> Result<Option<&str>, WrongType> {
+        let bytes: Option<&[u8]> = self.try_get(column).map_err(|_| WrongType)?;
+        bytes.map(str::from_utf8).transpose().map_err(|_| WrongType)
+    }
+
+    fn integer(&self, column: usize) -> Result<Option<i64>, WrongType> {
+        self.try_get(column).map_err(|_| WrongType)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_servers_are_known_by_their_version() {
+        for version in ["10.11.14-MariaDB-0+deb12u2", "11.4.2-MariaDB", "8.0.36", "8.4.0", "9.1.0-log"] {
+            assert!(is_known(version), "{version}");
+        }
+        for version in ["10.5.29-MariaDB", "5.7.44", "8.0.0", "", "x"] {
+            assert!(!is_known(version), "{version}");
+        }
+    }
+}
