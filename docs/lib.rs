@@ -12,5 +12,6 @@ documents! {
     readme: "../README.md",
     architecture: "architecture.md",
     draft_to_api: "draft-to-api.md",
+    sql: "sql.md",
     store_contract: "decisions/0001-store-contract.md",
 }

@@ -2,14 +2,16 @@
 //!
 //! | feature | store | database |
 //! |---|---|---|
-//! | `mysql` | [`MySqlStore`] | MySQL, MariaDB |
-//! | `postgres` | [`PostgresStore`] | PostgreSQL |
-//! | `sqlite` | [`SqliteStore`] | SQLite, built in: a file, or the memory of the process |
+//! | `mysql` | `MySqlStore` | MySQL, MariaDB |
+//! | `postgres` | `PostgresStore` | PostgreSQL |
+//! | `sqlite` | `SqliteStore` | SQLite, built in: a file, or the memory of the process |
 //!
 //! No feature is on by default. Every call needs a Tokio runtime with its timers.
 //!
 //! The tables have fixed names and their own prefix, so they may live beside an application's: `acs_identity_mappings`,
 //! `acs_identity_changes`, `acs_identity_schema`. [`SqlStore::schema_sql`] prints them.
+//!
+//! An application whose own table of users has a column for the ACS ID needs no store: a `TableResolver` reads it there.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Without all databases there is nobody to use some of the logic that they share.
 #![cfg_attr(not(all(feature = "mysql", feature = "postgres", feature = "sqlite")), allow(dead_code))]

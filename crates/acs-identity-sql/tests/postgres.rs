@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use acs_identity_core::{
-    AcsId, Change, ChangeFeed, CustomerId, ErrorKind, Expect, Link, LostReason, Mapping, MappingStore, MappingStoreExt,
+    AcsId, Change, ChangeFeed, CustomerId, ErrorKind, Link, LostReason, Mapping, MappingStore, MappingStoreExt,
     Resolver, Revision,
 };
 use acs_identity_servers::{Database, Kind, database, database_with};
@@ -46,64 +46,6 @@ async fn live(store: &PostgresStore) -> BoxStream<'static, Change> {
     changes
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn writers_of_one_id_take_turns_at_each_default_isolation_level() {
-    for level in ["read committed", "repeatable read", "serializable"] {
-        let database = empty().await;
-        let mut connection = PgConnection::connect(database.url()).await.unwrap();
-        let name = database.name();
-        let sql = format!("ALTER DATABASE {name} SET default_transaction_isolation = '{level}'");
-        connection.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
-        let store = open(&database).await;
-
-        // One of many creates an ID, and the others are told of it.
-        let creates = (0..64).map(|n| {
-            let store = store.clone();
-            tokio::spawn(async move { store.link(Link::create(id("a"), CustomerId::from(n))).await })
-        });
-        let mut made = 0;
-        for answer in futures::future::join_all(creates).await {
-            match answer.unwrap() {
-                Ok(linked) => made += usize::from(linked.changed),
-                Err(error) => assert_eq!(error.kind(), ErrorKind::Conflict, "{error}"),
-            }
-        }
-        assert_eq!(made, 1, "{level}");
-
-        // All replace it, each once, and each sees what the one before it has written.
-        let replaces = (100..164).map(|n| {
-            let store = store.clone();
-            tokio::spawn(async move { store.link(Link::replace(id("a"), CustomerId::from(n))).await })
-        });
-        let mut written = Vec::new();
-        for answer in futures::future::join_all(replaces).await {
-            let linked = answer.unwrap().unwrap();
-            written.push((linked.revision, linked.previous.unwrap().revision));
-        }
-        written.sort_unstable();
-        assert!(written.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[1].1 == pair[0].0), "{level}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn batches_of_the_same_ids_in_any_order_all_succeed() {
-    let database = empty().await;
-    let store = open(&database).await;
-    let batches = (0..8_u64).map(|n| {
-        let store = store.clone();
-        let mut links: Vec<_> = (0..600).map(|i| Link::replace(id(&format!("{i}")), CustomerId::from(n))).collect();
-        links.rotate_left(n as usize * 70);
-        if n % 2 == 0 {
-            links.reverse();
-        }
-        tokio::spawn(async move { store.link_many(&links).await })
-    });
-    for answers in futures::future::join_all(batches).await {
-        assert!(answers.unwrap().iter().all(Result::is_ok));
-    }
-    assert_eq!(store.scan_all().try_collect::<Vec<Mapping>>().await.unwrap().len(), 600);
-}
-
 #[tokio::test]
 async fn a_database_that_cannot_keep_ids_is_refused() {
     let latin = " ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'";
@@ -131,18 +73,6 @@ async fn ids_are_bytes_whatever_the_collation_of_the_database_is() {
     let mut sorted = ids.to_vec();
     sorted.sort();
     assert_eq!(listed, sorted);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn many_may_open_an_empty_database_at_once() {
-    let database = empty().await;
-    let opened = (0..10).map(|_| {
-        let url = database.url().to_owned();
-        tokio::spawn(async move { PostgresOptions::url(url).call_deadline(Duration::from_secs(30)).open().await })
-    });
-    for store in futures::future::join_all(opened).await {
-        store.unwrap().unwrap().ping().await.unwrap();
-    }
 }
 
 #[tokio::test]
@@ -191,35 +121,6 @@ async fn an_applications_pool_is_used_as_it_is() {
     store.link(Link::create(id("a"), customer("bob"))).await.unwrap();
     let found = sqlx::query_as::<_, (String,)>("SELECT customer_id FROM acs_identity_mappings").fetch_one(&pool).await;
     assert_eq!(found.unwrap().0, "bob");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn calls_cancelled_by_the_thousand_leave_the_pool_whole() {
-    let database = empty().await;
-    let store = open(&database).await;
-    for round in 0..3000_usize {
-        let (id, ids) = (id(&(round % 50).to_string()), [id("1"), id("2")]);
-        let wait = Duration::from_micros((round % 40) as u64 * 25);
-        let links = [Link::replace(id.clone(), customer("bob"))];
-        tokio::select! {
-            biased;
-            _ = async { store.link(links[0].clone()).await.unwrap() }, if round % 5 == 0 => {}
-            _ = async { store.resolve(&id).await.unwrap() }, if round % 5 == 1 => {}
-            _ = async { store.resolve_many(&ids).await }, if round % 5 == 2 => {}
-            _ = async { store.link_many(&links).await }, if round % 5 == 3 => {}
-            _ = async { store.unlink(&id, Expect::Any).await.unwrap() }, if round % 5 == 4 => {}
-            () = tokio::time::sleep(wait) => {}
-        }
-    }
-    let start = tokio::time::Instant::now();
-    while store.connections_in_use() > 0 {
-        assert!(start.elapsed() < Duration::from_secs(60), "connections are missing");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    // As many at once as there are connections.
-    let one = id("1");
-    let all = futures::future::join_all((0..10).map(|_| store.resolve(&one))).await;
-    assert!(all.into_iter().all(|answer| answer.is_ok()));
 }
 
 #[tokio::test]

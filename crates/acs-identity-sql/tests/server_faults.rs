@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 #[path = "common/store.rs"]
+#[allow(dead_code, reason = "not each of the tests needs all of it")]
 mod store;
 
 use std::collections::HashMap;

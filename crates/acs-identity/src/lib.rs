@@ -75,6 +75,8 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `cache` | module `cache` with `ReadThrough`, the cache in front of any resolver or store |
+//! | `mysql` | module `sql` with `MySqlStore`, mappings in MySQL or MariaDB |
+//! | `postgres` | module `sql` with `PostgresStore`, mappings in PostgreSQL |
 //! | `sqlite` | module `sql` with `SqliteStore`, mappings in an SQLite file or in an SQLite database in memory |
 //! | `uuid` | `From<Uuid>` for [`CustomerId`] |
 //!
@@ -87,5 +89,5 @@ pub use acs_identity_core::*;
 #[cfg(feature = "cache")]
 pub use acs_identity_cache as cache;
 
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub use acs_identity_sql as sql;

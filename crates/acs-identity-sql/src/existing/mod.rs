@@ -112,7 +112,7 @@ impl<D: TableDialect> TableResolver<D> {
             // and would then be found twice.
             let asked: HashSet<&str> = ids.into_iter().collect();
             for row in &rows {
-                let id = row.text(ACS_ID).ok().flatten().ok_or(Failure::Unreadable("the ACS IDs"))?;
+                let id = row.text(ACS_ID).ok().flatten().ok_or(Failure::Unreadable("of the ACS IDs"))?;
                 if !asked.contains(id) {
                     continue;
                 }

@@ -36,7 +36,7 @@ use fault::{commit_failure, failure};
 /// # Change feed
 /// Triggers write every change to a log, whoever makes it, and subscribers poll that. A change whose transaction is committed
 /// after a later one's is seen, too. The log keeps about the last 10,000 changes of all namespaces, for an hour; who falls
-/// further behind is told so. Not seen are: `TRUNCATE`, changes by foreign-key cascades, changes made while the triggers are
+/// further behind is told so. Nobody may `TRUNCATE` the log, since its numbers would begin again. Not seen are: a `TRUNCATE` of the mappings, changes by foreign-key cascades, changes made while the triggers are
 /// dropped, and in a cluster with several primaries those of another node that come over ten seconds late.
 ///
 /// # What is kept of what was removed
@@ -238,7 +238,8 @@ impl Remote for MySql {
 
 /// Whether a server's version is one that the statements were written for. MariaDB says its name in it.
 fn is_known(version: &str) -> bool {
-    let numbers: Vec<u32> = version.split(|c: char| !c.is_ascii_digit()).take(3).map_while(|n| n.parse().ok()).collect();
+    let numbers: Vec<u32> =
+        version.split(|c: char| !c.is_ascii_digit()).take(3).map_while(|n| n.parse().ok()).collect();
     let needed: &[u32] = if version.contains("MariaDB") { &[10, 6] } else { &[8, 0, 1] };
     numbers.as_slice() >= needed
 }

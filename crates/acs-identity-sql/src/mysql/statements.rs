@@ -84,3 +84,69 @@ fn insert(size: usize, end: &str) -> String {
             (namespace, acs_id, customer_id, properties, created_at, expires_at, revision) VALUES {rows}{end}"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use acs_identity_servers::{Kind, database};
+    use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection, Row};
+
+    use super::*;
+
+    /// A database with some thousand mappings, expired ones and tombstones among them, of which the server has statistics.
+    async fn filled(connection: &mut MySqlConnection) {
+        for sql in super::super::migrations::MIGRATIONS.iter().copied().flatten().copied() {
+            connection.execute(sql).await.unwrap();
+        }
+        let rows: Vec<String> = (1..=4000)
+            .map(|n| {
+                let customer = if n % 10 > 0 { format!("'customer{}'", n % 100) } else { "NULL".to_owned() };
+                let expires = if n % 5 == 0 { n.to_string() } else { "NULL".to_owned() };
+                format!("('default', '8:acs:r_{n}', {customer}, NULL, {n}, {expires}, {n})")
+            })
+            .collect();
+        let sql = insert(0, "").replace("VALUES ", &format!("VALUES {}", rows.join(", ")));
+        connection.execute(AssertSqlSafe(sql)).await.unwrap();
+        connection.execute("ANALYZE TABLE acs_identity_mappings, acs_identity_changes").await.unwrap();
+    }
+
+    /// The indexes that a statement reads, and what else it has to do, from the server itself.
+    async fn plan(connection: &mut MySqlConnection, sql: &str, values: &[&str]) -> Vec<(String, String)> {
+        let mut sql = sql.to_owned();
+        for value in values {
+            sql = sql.replacen('?', value, 1);
+        }
+        let sql = AssertSqlSafe(format!("EXPLAIN {}", sql.replace('?', values.last().unwrap())));
+        let rows = connection.fetch_all(sqlx::raw_sql(sql)).await.unwrap();
+        let text = |row: &sqlx::mysql::MySqlRow, column: &str| {
+            row.try_get::<Option<String>, _>(column).unwrap().unwrap_or_default()
+        };
+        rows.iter().map(|row| (text(row, "key"), text(row, "Extra"))).collect()
+    }
+
+    #[tokio::test]
+    async fn every_lookup_reads_one_index_and_sorts_nothing() {
+        let database = database(Kind::MariaDb).await;
+        let mut connection = MySqlConnection::connect(database.url()).await.unwrap();
+        filled(&mut connection).await;
+        let eight = |batch: &Batch| batch.covering(8).unwrap().1.to_owned();
+        let (key, customer) = (["'default'", "'8:acs:r_7'"], ["'default'", "'customer7'", "7", "'8'", "7", "100"]);
+        for (sql, values, index) in [
+            (STATEMENTS.resolve, &key[..], "PRIMARY"),
+            (&eight(&STATEMENTS.resolve_many), &key, "PRIMARY"),
+            (&eight(&STATEMENTS.present), &key, "PRIMARY"),
+            (STATEMENTS.scan, &["'default'", "'8:acs:r_7'", "100"], "PRIMARY"),
+            (STATEMENTS.mappings_of, &customer, "acs_identity_mappings_customer"),
+            (STATEMENTS.hold_mappings_of, &customer, "acs_identity_mappings_customer"),
+            (STATEMENTS.last_of, &customer[..2], "acs_identity_mappings_customer"),
+            (STATEMENTS.bury_expired, &["9000", "'default'", "300", "100"], "acs_identity_mappings_expiring"),
+            (STATEMENTS.forget, &["300", "100"], "acs_identity_mappings_tombstones"),
+        ] {
+            let plan = plan(&mut connection, sql, values).await;
+            assert_eq!(plan.len(), 1, "{sql}\n{plan:?}");
+            assert_eq!(plan[0].0, index, "{sql}\n{plan:?}");
+            // The rows that an UPDATE finds by the column that it changes are noted before.
+            let sorts = plan[0].1.contains("filesort") || plan[0].1.contains("temporary");
+            assert!(!sorts || sql == STATEMENTS.bury_expired, "{sql}\n{plan:?}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 mod server;
 mod sqlite;
 #[path = "../common/store.rs"]
+#[allow(dead_code, reason = "not each of the tests needs all of it")]
 mod store;
 
 use std::sync::{Mutex, MutexGuard};

@@ -1,0 +1,168 @@
+//! What many clients of one server do at once.
+#![allow(clippy::unwrap_used)]
+
+#[path = "common/store.rs"]
+#[allow(dead_code, reason = "not each of the tests needs all of it")]
+mod store;
+
+use std::time::Duration;
+
+use acs_identity_core::{AcsId, CustomerId, ErrorKind, Expect, Link, Mapping, MappingStoreExt, Namespace};
+use acs_identity_servers::{Database, Kind, database};
+use acs_identity_sql::{MySqlStore, PostgresStore};
+use futures::TryStreamExt;
+use sqlx::{AssertSqlSafe, Connection, Executor};
+use store::Store;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+fn id(text: &str) -> AcsId {
+    text.parse().unwrap()
+}
+
+fn customer(text: &str) -> CustomerId {
+    text.parse().unwrap()
+}
+
+async fn open<S: Store>(database: &Database) -> S {
+    S::connect(database.url(), Namespace::default(), 10, DEADLINE).await.unwrap()
+}
+
+/// Makes a level the default one for connections that come later.
+async fn default_to<S: Store>(database: &Database, level: &str) {
+    match S::KIND {
+        Kind::Postgres => {
+            let mut connection = sqlx::PgConnection::connect(database.url()).await.unwrap();
+            let sql = format!("ALTER DATABASE {} SET default_transaction_isolation = '{level}'", database.name());
+            connection.execute(AssertSqlSafe(sql)).await.unwrap();
+        }
+        Kind::MariaDb => {
+            let mut connection = sqlx::MySqlConnection::connect(database.url()).await.unwrap();
+            let sql = format!("SET GLOBAL TRANSACTION ISOLATION LEVEL {level}");
+            connection.execute(AssertSqlSafe(sql)).await.unwrap();
+        }
+    }
+}
+
+async fn writers_of_one_id_take_turns_at_each_default_isolation_level<S: Store>() {
+    for level in ["read uncommitted", "read committed", "serializable", "repeatable read"] {
+        let database = database(S::KIND).await;
+        default_to::<S>(&database, level).await;
+        let store = open::<S>(&database).await;
+
+        // One of many creates an ID, and the others are told of it.
+        let creates = (0..64).map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move { store.link(Link::create(id("a"), CustomerId::from(n))).await })
+        });
+        let mut made = 0;
+        for answer in futures::future::join_all(creates).await {
+            match answer.unwrap() {
+                Ok(linked) => made += usize::from(linked.changed),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Conflict, "{error}"),
+            }
+        }
+        assert_eq!(made, 1, "{level}");
+
+        // All replace it, each once, and each sees what the one before it has written.
+        let replaces = (100..164).map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move { store.link(Link::replace(id("a"), CustomerId::from(n))).await })
+        });
+        let mut written = Vec::new();
+        for answer in futures::future::join_all(replaces).await {
+            let linked = answer.unwrap().unwrap();
+            written.push((linked.revision, linked.previous.unwrap().revision));
+        }
+        written.sort_unstable();
+        assert!(written.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[1].1 == pair[0].0), "{level}");
+    }
+}
+
+async fn batches_of_the_same_ids_in_any_order_all_succeed<S: Store>() {
+    let database = database(S::KIND).await;
+    let store = open::<S>(&database).await;
+    let batches = (0..8_u64).map(|n| {
+        let store = store.clone();
+        let mut links: Vec<_> = (0..600).map(|i| Link::replace(id(&format!("{i}")), CustomerId::from(n))).collect();
+        links.rotate_left(n as usize * 70);
+        if n % 2 == 0 {
+            links.reverse();
+        }
+        tokio::spawn(async move { store.link_many(&links).await })
+    });
+    for answers in futures::future::join_all(batches).await {
+        assert!(answers.unwrap().iter().all(Result::is_ok));
+    }
+    assert_eq!(store.scan_all().try_collect::<Vec<Mapping>>().await.unwrap().len(), 600);
+}
+
+async fn many_may_open_an_empty_database_at_once<S: Store>() {
+    let database = database(S::KIND).await;
+    let opened = (0..10).map(|_| {
+        let url = database.url().to_owned();
+        tokio::spawn(async move { S::connect(&url, Namespace::default(), 5, DEADLINE).await })
+    });
+    for store in futures::future::join_all(opened).await {
+        store.unwrap().unwrap().ping().await.unwrap();
+    }
+}
+
+async fn calls_cancelled_by_the_thousand_leave_the_pool_whole<S: Store>() {
+    let database = database(S::KIND).await;
+    let store = open::<S>(&database).await;
+    for round in 0..3000_usize {
+        let (id, ids) = (id(&(round % 50).to_string()), [id("1"), id("2")]);
+        let wait = Duration::from_micros((round % 40) as u64 * 25);
+        let links = [Link::replace(id.clone(), customer("bob"))];
+        tokio::select! {
+            biased;
+            _ = async { store.link(links[0].clone()).await.unwrap() }, if round % 5 == 0 => {}
+            _ = async { store.resolve(&id).await.unwrap() }, if round % 5 == 1 => {}
+            _ = async { store.resolve_many(&ids).await }, if round % 5 == 2 => {}
+            _ = async { store.link_many(&links).await }, if round % 5 == 3 => {}
+            _ = async { store.unlink(&id, Expect::Any).await.unwrap() }, if round % 5 == 4 => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+    let start = tokio::time::Instant::now();
+    while store.in_use() > 0 {
+        assert!(start.elapsed() < Duration::from_secs(60), "connections are missing");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // As many at once as there are connections.
+    let one = id("1");
+    let all = futures::future::join_all((0..10).map(|_| store.resolve(&one))).await;
+    assert!(all.into_iter().all(|answer| answer.is_ok()));
+}
+
+macro_rules! servers {
+    ($module:ident, $store:ty) => {
+        mod $module {
+            use super::*;
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn writers_of_one_id_take_turns_at_each_default_isolation_level() {
+                super::writers_of_one_id_take_turns_at_each_default_isolation_level::<$store>().await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn batches_of_the_same_ids_in_any_order_all_succeed() {
+                super::batches_of_the_same_ids_in_any_order_all_succeed::<$store>().await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn many_may_open_an_empty_database_at_once() {
+                super::many_may_open_an_empty_database_at_once::<$store>().await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn calls_cancelled_by_the_thousand_leave_the_pool_whole() {
+                super::calls_cancelled_by_the_thousand_leave_the_pool_whole::<$store>().await;
+            }
+        }
+    };
+}
+
+servers!(mysql, MySqlStore);
+servers!(postgres, PostgresStore);
