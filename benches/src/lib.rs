@@ -6,6 +6,7 @@
 pub mod by_hand;
 pub mod ids;
 pub mod rounds;
+pub mod sql;
 
 use serde_json::{Value, json};
 

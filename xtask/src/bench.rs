@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use acs_identity_servers::{Kind, Running};
 use serde_json::{Map, Value, json};
 
 use crate::Result;
@@ -13,16 +14,23 @@ use crate::report::Report;
 
 const PACKAGE: &str = "acs-identity-bench";
 const REPORT: &str = "target/bench/report.json";
+/// Tells the benchmarks to make those measures, too, that need minutes and gigabytes.
+const SCALE: &str = "ACS_IDENTITY_BENCH_SCALE";
 
-/// Runs all benchmarks, one after another so that none disturbs another, or those that are named.
+/// Runs all benchmarks, one after another so that none disturbs another, or those that are named, on the servers that
+/// environment variables give and on private ones of the other kinds. With `--scale` also what needs minutes and gigabytes.
 ///
 /// A run of all writes a new report. A run of some puts its measures in the place of the old ones in
 /// the report that is there; each measure says by itself from which commit it is.
-pub(crate) fn run(names: &[String]) -> Result {
+pub(crate) fn run(args: &[String]) -> Result {
+    let (flags, names): (Vec<_>, Vec<_>) = args.iter().cloned().partition(|arg| arg.starts_with('-'));
+    if let Some(unknown) = flags.iter().find(|flag| *flag != "--scale") {
+        return Err(format!("`bench` knows no option `{unknown}`; there is: --scale").into());
+    }
     let metadata = Metadata::load()?;
     let package = metadata.members().find(|package| package.name == PACKAGE);
     let package = package.ok_or_else(|| format!("there is no package {PACKAGE}"))?;
-    let chosen = choose(&package.executables(), names)?;
+    let chosen = choose(&package.executables(), &names)?;
 
     let path = root().join(REPORT);
     let mut report = if names.is_empty() { Report::default() } else { existing(&path)? };
@@ -32,7 +40,14 @@ pub(crate) fn run(names: &[String]) -> Result {
     let mut measured = Report::default();
     for bench in chosen {
         eprintln!("bench: {bench} ...");
-        let output = stdout(cargo(["run", "--release", "--quiet", "-p", PACKAGE, "--bin", &bench]))?;
+        // Only while it is needed, so that it disturbs no other benchmark.
+        let running = Running::start_kinds(server(&bench).filter(|kind| kind.given().is_none()))?;
+        let mut run = cargo(["run", "--release", "--quiet", "-p", PACKAGE, "--bin", &bench]);
+        run.envs(running.env());
+        if !flags.is_empty() {
+            run.env(SCALE, "1");
+        }
+        let output = stdout(run)?;
         measured.add_output(&output, &origin).map_err(|error| format!("bench {bench}: {error}"))?;
     }
 
@@ -53,6 +68,15 @@ fn choose(all: &[&str], names: &[String]) -> Result<Vec<String>> {
     }
     let chosen = all.iter().filter(|bench| names.is_empty() || names.iter().any(|name| name == *bench));
     Ok(chosen.map(|bench| (*bench).to_owned()).collect())
+}
+
+/// The server that a benchmark needs.
+fn server(bench: &str) -> Option<Kind> {
+    match bench {
+        "bench-postgres" => Some(Kind::Postgres),
+        "bench-mysql" => Some(Kind::MariaDb),
+        _ => None,
+    }
 }
 
 /// The report of an earlier run, empty if there was none.
@@ -104,6 +128,12 @@ mod tests {
     fn an_unknown_name_is_answered_with_the_known_ones() {
         let error = choose(&["cache", "core"], &["cor".into()]).expect_err("unknown").to_string();
         assert_eq!(error, "no benchmark is called `cor`; there are: cache, core");
+    }
+
+    #[test]
+    fn an_unknown_option_is_an_error() {
+        let error = run(&["--scales".into()]).expect_err("unknown").to_string();
+        assert_eq!(error, "`bench` knows no option `--scales`; there is: --scale");
     }
 
     #[test]

@@ -26,8 +26,9 @@ Commands:
                    on private database servers that are installed if they are missing (by apt-get) and removed
                    afterwards. ARGS go to `cargo test`, for instance:
                    cargo xtask test -p acs-identity-core -- identifier
-  bench [NAMES]... Build and run the benchmarks (all, or the named ones) in release mode, print a table and
-                   write target/bench/report.json
+  bench [--scale] [NAMES]...
+                   Build and run the benchmarks (all, or the named ones) in release mode, print a table and
+                   write target/bench/report.json; --scale adds those with millions of rows
   servers          Start the servers that the tests need, PostgreSQL and MariaDB, and print the environment
                    variables that point tests at them; they run until Ctrl-C
   ci               Everything that must be green: format, lints, documentation, licences, house rules, all tests

@@ -1,57 +1,57 @@
-//! Hand-written lookups with plain sqlx, on the store's own table, with as many connections.
+//! Hand-written lookups and inserts with plain sqlx in SQLite, with as many connections as the store.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, Result};
 
-const NAMESPACE: &str = "default";
+use super::sql::{ByHand, Found, NAMESPACE, New, Row, in_order};
+
 const ONE: &str = "SELECT customer_id, properties, expires_at, revision FROM acs_identity_mappings \
     WHERE namespace = ? AND acs_id = ? AND customer_id IS NOT NULL";
+const MANY: &str = "SELECT customer_id, properties, expires_at, revision, acs_id FROM acs_identity_mappings \
+    WHERE customer_id IS NOT NULL AND namespace = ? AND acs_id IN";
+const INSERT: &str = "INSERT INTO acs_identity_mappings (namespace, acs_id, customer_id, created_at, revision) VALUES";
 
-/// Customer, properties, expiry, revision.
-pub type Found = (String, Option<String>, Option<i64>, i64);
-/// The same and the ACS ID.
-type Row = (String, Option<String>, Option<i64>, i64, String);
-
-/// A pool for reading.
-pub async fn open(path: &Path) -> Result<SqlitePool> {
-    let options = SqliteConnectOptions::new().filename(path).pragma("query_only", "ON").row_buffer_size(512);
-    SqlitePoolOptions::new().max_connections(4).test_before_acquire(false).connect_with(options).await
+/// A pool for reading and a connection for writing, and the statements for batches, made once.
+#[derive(Debug, Clone)]
+pub struct Sqlite {
+    reader: SqlitePool,
+    writer: SqlitePool,
+    many: &'static str,
+    insert: &'static str,
 }
 
-/// One lookup, in a task of its own.
-pub async fn resolve(pool: &SqlitePool, acs_id: String) -> Result<Option<Found>> {
-    let pool = pool.clone();
-    let lookup = async move { sqlx::query_as(ONE).bind(NAMESPACE).bind(acs_id).fetch_optional(&pool).await };
-    tokio::spawn(lookup).await.expect("no panic")
+/// For batches of so many.
+pub async fn open(path: &Path, batch: usize) -> Result<Sqlite> {
+    let pool = SqlitePoolOptions::new().test_before_acquire(false);
+    let file = SqliteConnectOptions::new().filename(path).row_buffer_size(512);
+    let writer = pool.clone().max_connections(1).connect_with(file.clone()).await?;
+    let reader = pool.max_connections(4).connect_with(file.pragma("query_only", "ON")).await?;
+    let many = format!("{MANY} ({})", vec!["?"; batch].join(", ")).leak();
+    let insert = format!("{INSERT} {}", vec!["(?, ?, ?, unixepoch() * 1000000, 1)"; batch].join(", ")).leak();
+    Ok(Sqlite { reader, writer, many, insert })
 }
 
-/// The statement that looks for so many IDs at once; made once.
-pub fn many(count: usize) -> &'static str {
-    let ids = vec!["?"; count].join(", ");
-    let sql = format!(
-        "SELECT customer_id, properties, expires_at, revision, acs_id FROM acs_identity_mappings \
-         WHERE namespace = ? AND acs_id IN ({ids}) AND customer_id IS NOT NULL"
-    );
-    sql.leak()
-}
+impl ByHand for Sqlite {
+    async fn resolve(self, acs_id: String) -> Result<Option<Found>> {
+        sqlx::query_as(ONE).bind(NAMESPACE).bind(acs_id).fetch_optional(&self.reader).await
+    }
 
-/// Many lookups in one statement, in a task of its own; one answer for each ID, in order.
-pub async fn resolve_many(pool: &SqlitePool, sql: &'static str, acs_ids: Vec<String>) -> Result<Vec<Option<Found>>> {
-    let pool = pool.clone();
-    let lookup = async move {
-        let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(NAMESPACE);
+    async fn resolve_many(self, acs_ids: Vec<String>) -> Result<Vec<Option<Found>>> {
+        let mut query = sqlx::query_as(AssertSqlSafe(self.many)).bind(NAMESPACE);
         for id in &acs_ids {
             query = query.bind(id.clone());
         }
-        let rows: Vec<Row> = query.fetch_all(&pool).await?;
-        let by_id: HashMap<String, Found> = rows
-            .into_iter()
-            .map(|(customer, properties, expiry, revision, id)| (id, (customer, properties, expiry, revision)))
-            .collect();
-        Ok(acs_ids.iter().map(|id| by_id.get(id).cloned()).collect())
-    };
-    tokio::spawn(lookup).await.expect("no panic")
+        let rows: Vec<Row> = query.fetch_all(&self.reader).await?;
+        Ok(in_order(&acs_ids, rows))
+    }
+
+    async fn insert_many(self, new: Vec<New>) -> Result<()> {
+        let mut query = sqlx::query(AssertSqlSafe(self.insert));
+        for (id, customer) in new {
+            query = query.bind(NAMESPACE).bind(id).bind(customer);
+        }
+        query.execute(&self.writer).await.map(drop)
+    }
 }

@@ -29,7 +29,7 @@ use fault::{commit_failure, failure};
 /// offers it, and its certificate is not checked; `verify-full` checks it by the system's certificate authorities, or by the one
 /// in the file that `sslrootcert` names. `sslcert` and `sslkey` name a client's own. The pool opens up to
 /// [`max_connections`](RemoteOptions::max_connections), each with limits near the deadline for statements, locks and idle
-/// transactions, and with sequential scans off, as each statement of the store has an index.
+/// transactions, and with sequential scans and `jit` off, as each statement of the store has an index and is short.
 ///
 /// # Change feed
 /// Triggers write every change to a log, whoever makes it, and notify the channel `acs_identity` of how far the log goes. A
@@ -221,10 +221,10 @@ impl Remote for Postgres {
 
     async fn set_up(connection: &mut PgConnection, deadline: Duration) -> Result<(), sqlx::Error> {
         // A lookup always has an index for it. A plan made while the table was small, and kept, must not read all of it when
-        // it has grown.
+        // it has grown. Nothing runs long enough to be worth compiling, which a table of one row without an index would be.
         let limit = deadline.as_millis();
         let sql = format!(
-            "SET enable_seqscan = off; SET statement_timeout = {limit}; SET lock_timeout = {limit}; \
+            "SET enable_seqscan = off; SET jit = off; SET statement_timeout = {limit}; SET lock_timeout = {limit}; \
             SET idle_in_transaction_session_timeout = {limit}"
         );
         connection.execute(sqlx::AssertSqlSafe(sql)).await.map(drop)
