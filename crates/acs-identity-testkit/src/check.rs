@@ -85,6 +85,7 @@ pub fn checks() -> &'static [Check] {
         "P1": p01_a_failure_is_never_reported_as_absent, p01_an_unreachable_backend_is_a_failure;
         "P2": p02_an_acs_id_has_one_customer_at_most;
         "P3": p03_each_condition_of_a_link_is_one_atomic_step;
+        "P3": p03_each_link_of_a_batch_has_its_own_condition;
         "P4": p04_forward_and_reverse_agree, p04_a_half_done_write_is_never_shown;
         "P5": p05_a_revision_rises_with_every_write;
         "P6": p06_ids_are_compared_byte_for_byte;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use acs_identity_core::{ErrorKind, Link, Linked, MappingStore, Result, Revision};
+use acs_identity_core::{ErrorKind, Expect, Link, Linked, MappingStore, Result, Revision};
 
 use crate::support::{acs, at_once, create, customer, customer_of, failure, namespace, pass, replace, short_lifetime};
 use crate::{Fixture, Verdict};
@@ -25,6 +25,19 @@ pub async fn p03_each_condition_of_a_link_is_one_atomic_step(fixture: &dyn Fixtu
     one_create_wins(&clients).await;
     one_revision_wins(&clients).await;
     replacements_follow_each_other(&clients).await;
+    Ok(())
+}
+
+/// P3 in a batch: each of its links is decided by what is there of its own ID, however many there are and whatever is there of
+/// the others; and of two batches at once with the same new IDs one link of each ID wins.
+pub async fn p03_each_link_of_a_batch_has_its_own_condition(fixture: &dyn Fixture) -> Verdict {
+    let namespace = namespace("p03");
+    let store = fixture.open(namespace.clone()).await;
+    let clients = [store, fixture.open(namespace).await];
+    for size in [7, 700] {
+        a_mixed_batch(&*clients[0], size).await;
+        batches_at_once(&clients, size).await;
+    }
     Ok(())
 }
 
@@ -155,4 +168,67 @@ async fn replacements_follow_each_other(clients: &[Arc<dyn MappingStore>; 2]) {
     let last = customer_of(&clients[1], ID).await.expect("the ID is linked");
     assert!(!replaced.contains(last.as_str()), "{last} was replaced, and is still there");
     assert!(replaced.contains("ann"), "nobody has replaced the first");
+}
+
+async fn a_mixed_batch(store: &dyn MappingStore, size: usize) {
+    let id = |n: usize| format!("8:acs:p03_batch_{size}_{n}");
+    // Every seventh is taken, and so is every seventh one after it; and every seventh one after that was taken once.
+    let there = (0..size).filter(|n| n % 7 < 3).map(|n| create(&id(n), "ann")).collect::<Vec<_>>();
+    let mut revisions = Vec::new();
+    for linked in store.link_many(&there).await {
+        revisions.push(linked.expect("link_many of new IDs").revision);
+    }
+    for n in (0..size).filter(|n| n % 7 == 2) {
+        let unlinked = store.unlink(&acs(id(n)), Expect::Any).await.expect("unlink");
+        assert!(unlinked.is_some(), "unlink of what was linked");
+    }
+    let revision_of = |n: usize| revisions[n / 7 * 3 + n % 7];
+    let batch = (0..size).map(|n| match n % 7 {
+        0 => create(&id(n), "ann"),
+        1 => create(&id(n), "bea"),
+        3 => replace(&id(n), "bea"),
+        4 => if_revision_link(&id(n), "bea", Revision::new(1)),
+        _ => create(&id(n), "bea"),
+    });
+    let batch = batch.collect::<Vec<_>>();
+    let answers = store.link_many(&batch).await;
+    assert_eq!(answers.len(), size, "answers of link_many");
+    for (n, answer) in answers.into_iter().enumerate() {
+        let what = format!("link {n} of a batch of {size}");
+        match (n % 7, answer) {
+            (0, answer) => {
+                let kept = answer.expect(&what);
+                assert!(!kept.changed && kept.revision == revision_of(n), "{what}: {kept:?}");
+            }
+            (1, answer) => conflict(&what, answer, Some(revision_of(n))),
+            (4, answer) => conflict(&what, answer, None),
+            (_, answer) => {
+                let written = answer.expect(&what);
+                assert!(written.changed && written.previous.is_none(), "{what}: {written:?}");
+                assert!(
+                    n % 7 != 2 || written.revision > revision_of(n),
+                    "the revision of {what}, which was linked once"
+                );
+            }
+        }
+        let customer = [Some("ann"), Some("ann"), Some("bea"), Some("bea"), None, Some("bea"), Some("bea")][n % 7];
+        assert_eq!(customer_of(store, &id(n)).await.as_deref(), customer, "the customer after {what}");
+    }
+}
+
+async fn batches_at_once(clients: &[Arc<dyn MappingStore>; 2], size: usize) {
+    let batches = at_once(4, |writer| {
+        let client = clients[writer % 2].clone();
+        let link = |n| create(&format!("8:acs:p03_together_{size}_{n}"), &format!("customer-{writer}"));
+        let links: Vec<Link> = (0..size).map(link).collect();
+        async move { client.link_many(&links).await }
+    });
+    let batches = batches.await;
+    for n in 0..size {
+        let won = batches.iter().filter(|answers| answers[n].is_ok()).count();
+        assert_eq!(won, 1, "batches of {size} that have won ID {n}");
+        for lost in batches.iter().filter_map(|answers| answers[n].as_ref().err()) {
+            assert_eq!(lost.kind(), ErrorKind::Conflict, "ID {n} of batches of {size} at once: {lost}");
+        }
+    }
 }

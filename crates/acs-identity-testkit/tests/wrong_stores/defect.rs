@@ -59,6 +59,8 @@ pub(crate) enum Defect {
     ScanSkips,
     /// Each page of a scan but the first lists a mapping twice.
     ScanRepeats,
+    /// `link_many` replaces what is there, whatever the condition is.
+    BatchesOverwrite,
     /// `link_many` takes an ID twice.
     TakesDuplicates,
     /// A cursor that makes no sense is the end of the listing.
@@ -77,7 +79,7 @@ pub(crate) enum Defect {
 
 impl Defect {
     /// Each defect, and the one promise that it breaks.
-    pub(crate) const ALL: [(&str, Self); 35] = [
+    pub(crate) const ALL: [(&str, Self); 36] = [
         ("P1", Self::AbsentWhenClosed),
         ("P1", Self::AbsentWhenCutOff),
         ("P2", Self::FewIdsPerCustomer),
@@ -85,6 +87,7 @@ impl Defect {
         ("P3", Self::CreateOnlyRaces),
         ("P3", Self::ConflictWithoutRevision),
         ("P3", Self::ForgetsDisplaced),
+        ("P3", Self::BatchesOverwrite),
         ("P4", Self::StaleReverseEntry),
         ("P4", Self::UnlinksOnePage),
         ("P4", Self::UnlinksWhatIsTaken),

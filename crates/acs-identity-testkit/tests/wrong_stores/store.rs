@@ -231,6 +231,11 @@ impl MappingStore for WrongStore {
             }
             return linked;
         }
+        if self.has(Defect::BatchesOverwrite) {
+            let mut links = links.to_vec();
+            links.iter_mut().for_each(|link| link.when = When::Replace);
+            return self.inner.link_many(&links).await;
+        }
         let written = if self.has(Defect::CutsLinks) { cut(links) } else { links };
         let mut answers = self.inner.link_many(written).await;
         let acknowledged = |link: &Link| Linked::written(Revision::new(1), &link.customer_id, None, Timestamp::MAX);
