@@ -2,6 +2,7 @@
 
 pub mod hash_maps;
 pub mod moka_cache;
+pub mod mysql;
 pub mod postgres;
 pub mod quick_cache;
 pub mod sql;

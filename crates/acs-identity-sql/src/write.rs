@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use acs_identity_core::rules::{self, LinkPlan, Present};
 use acs_identity_core::{
@@ -17,7 +18,11 @@ use crate::store::SqlStore;
 use crate::{read, sweep};
 
 /// The most items of one transaction: a few milliseconds of work, so that others get their turn.
-const CHUNK: usize = 512;
+const CHUNK: usize = 1000;
+
+/// From so many items on, a write is tried at first as if none of their IDs had a row, without looking: so it mostly is
+/// when a store is filled, and where it is not the insert fails at the first row that is there.
+const MANY: usize = 100;
 
 /// What a decision writes, if anything, and what it answers.
 type Plan<T> = Result<(Option<Record>, T)>;
@@ -122,11 +127,12 @@ async fn in_transaction<D: Dialect, I: Item, T: Send + 'static>(
     decide: Decide<I, T>,
 ) -> Result<Vec<Result<T>>, Failure> {
     let count = items.len();
+    let first = AtomicBool::new(true);
     let write = move |store: SqlStore<D>, fate: Fate| {
-        let items = items.clone();
+        let (items, unseen) = (items.clone(), first.swap(false, Ordering::Relaxed) && count >= MANY);
         async move {
             let mut transaction = D::begin(store.writer(&fate).await?).await?;
-            let done = write_items(&store, &mut transaction, &items, decide).await;
+            let done = write_items(&store, &mut transaction, &items, decide, unseen).await;
             finish::<D, _>(transaction, &fate, done).await
         }
     };
@@ -140,33 +146,64 @@ async fn write_items<D: Dialect, I: Item, T>(
     connection: &mut D::Connection,
     items: &[I],
     decide: Decide<I, T>,
+    unseen: bool,
 ) -> Result<Vec<Result<T>>, Failure> {
-    let mut ids: Vec<AcsId> = items.iter().map(|item| item.acs_id().clone()).collect();
-    // Everybody takes rows in this order, so that few wait for each other in a circle.
-    ids.sort_unstable();
-    let rows = read::lookup::<D>(connection, &D::statements().present, store.namespace(), &ids).await?;
-    // Read now that nobody else can write, so that revisions rise in the order of the writes.
-    let now = store.now(connection).await?;
-    let mut present = HashMap::with_capacity(rows.len());
-    for row in &rows {
-        present.insert(record::raw_acs_id(row)?, record::present(row, now));
+    let mut plans = None;
+    if unseen {
+        let now = store.now(connection).await?;
+        // What is refused, or needs no row, may be so only because nothing was looked for.
+        plans = Some(Plans::new(items, HashMap::new(), decide, now)).filter(|plans| plans.new.len() == items.len());
     }
-    let (mut new, mut changed) = (Vec::new(), Vec::new());
-    let mut answers = Vec::with_capacity(items.len());
-    for item in items {
-        let row = present.remove(item.acs_id().as_str());
-        let records = if row.is_some() { &mut changed } else { &mut new };
-        let there = row.unwrap_or(Ok(Present::Nothing));
-        let plan = there.map_err(Error::from).and_then(|there| decide(item, &there, now));
-        answers.push(plan.map(|(record, answer)| {
-            records.extend(record);
-            answer
-        }));
+    let plans = match plans {
+        Some(plans) => plans,
+        None => {
+            let mut ids: Vec<AcsId> = items.iter().map(|item| item.acs_id().clone()).collect();
+            // Everybody takes rows in this order, so that few wait for each other in a circle.
+            ids.sort_unstable();
+            let rows = read::lookup::<D>(connection, &D::statements().present, store.namespace(), &ids).await?;
+            // Read now that nobody else can write, so that revisions rise in the order of the writes.
+            let now = store.now(connection).await?;
+            let mut present = HashMap::with_capacity(rows.len());
+            for row in &rows {
+                present.insert(record::raw_acs_id(row)?, record::present(row, now));
+            }
+            Plans::new(items, present, decide, now)
+        }
+    };
+    put(store, connection, &D::statements().insert, plans.new).await?;
+    put(store, connection, &D::statements().update, plans.changed).await?;
+    sweep::within::<D>(connection, plans.now, items.len()).await?;
+    Ok(plans.answers)
+}
+
+/// What is to be done about items, and answered.
+struct Plans<T> {
+    now: Timestamp,
+    new: Vec<Record>,
+    changed: Vec<Record>,
+    answers: Vec<Result<T>>,
+}
+
+impl<T> Plans<T> {
+    fn new<I: Item>(
+        items: &[I],
+        mut present: HashMap<&str, Result<Present, Failure>>,
+        decide: Decide<I, T>,
+        now: Timestamp,
+    ) -> Self {
+        let mut plans = Self { now, new: Vec::new(), changed: Vec::new(), answers: Vec::with_capacity(items.len()) };
+        for item in items {
+            let row = present.remove(item.acs_id().as_str());
+            let records = if row.is_some() { &mut plans.changed } else { &mut plans.new };
+            let there = row.unwrap_or(Ok(Present::Nothing));
+            let plan = there.map_err(Error::from).and_then(|there| decide(item, &there, now));
+            plans.answers.push(plan.map(|(record, answer)| {
+                records.extend(record);
+                answer
+            }));
+        }
+        plans
     }
-    put(store, connection, &D::statements().insert, new).await?;
-    put(store, connection, &D::statements().update, changed).await?;
-    sweep::within::<D>(connection, now, items.len()).await?;
-    Ok(answers)
 }
 
 /// Inserts or updates rows.

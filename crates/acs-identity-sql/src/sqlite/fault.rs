@@ -18,11 +18,16 @@ pub(super) fn failure(error: sqlx::Error) -> Failure {
     }
 }
 
+/// The extended code of a row that is there already.
+const PRIMARY_KEY: i32 = 1555;
+
 // https://sqlite.org/rescode.html
 fn result_code(code: i32) -> Failure {
     let source = Code::Sqlite(code);
     // The low byte is the primary code, the others tell more about it.
     let (kind, what) = match code & 0xff {
+        // The rows of an insert that was tried without looking first.
+        _ if code == PRIMARY_KEY => return Failure::Contended { source },
         5 | 6 => return Failure::Locked { source },
         1 | 17 | 19 | 20 => {
             (ErrorKind::Misconfigured, "the tables are not there, or not the ones that this store made")

@@ -61,7 +61,7 @@ use transaction::Transaction;
 ///
 /// # Deadlines
 /// A call has a deadline (see [`SqliteOptions::call_deadline`]). `link_many`, `import`, `unlink_customer` and
-/// `purge_expired` work in transactions of some hundred rows, each of which has the deadline; the first one that fails ends the
+/// `purge_expired` work in transactions of up to a thousand rows, each of which has the deadline; the first one that fails ends the
 /// call, and what was not tried is `Unavailable`.
 ///
 /// # Cancellation

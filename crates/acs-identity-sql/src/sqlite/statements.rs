@@ -8,7 +8,7 @@ use crate::dialect::Statements;
 /// Sizes of a statement that looks for several IDs. A list is filled up by repeating its last ID, which costs little.
 const LOOKUPS: &[usize] = &[1, 8, 64, 512];
 /// Sizes of a statement that writes several rows, which can't be filled up.
-const WRITES: &[usize] = &[1, 8, 64, 512];
+const WRITES: &[usize] = &[1, 10, 100, 1000];
 
 const MAPPINGS_OF: &str = "SELECT customer_id, properties, expires_at, revision, NULL, acs_id, created_at \
     FROM acs_identity_mappings WHERE namespace = ?1 AND customer_id = ?2 AND (created_at, acs_id) > (?3, ?4) \
