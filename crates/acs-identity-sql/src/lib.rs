@@ -39,6 +39,8 @@ mod store;
 mod sweep;
 mod write;
 
+#[cfg(feature = "mysql")]
+pub use existing::MySqlTable;
 #[cfg(feature = "postgres")]
 pub use existing::PostgresTable;
 #[cfg(feature = "sqlite")]

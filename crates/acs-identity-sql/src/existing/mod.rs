@@ -1,5 +1,7 @@
 //! [`TableResolver`]: customers from a table that an application has already.
 
+#[cfg(feature = "mysql")]
+mod mysql;
 mod options;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -18,6 +20,8 @@ use async_trait::async_trait;
 use crate::dialect::Row;
 use crate::error::Failure;
 use crate::run::{Fate, run};
+#[cfg(feature = "mysql")]
+pub use mysql::MySqlTable;
 pub use options::TableOptions;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresTable;
@@ -37,7 +41,7 @@ pub use sqlite::SqliteTable;
 /// # Answers
 /// - The customer ID is the column's value as a text, so that numbers and UUIDs will do; it comes without properties and
 ///   without an expiry.
-/// - Absent is an ID that has no row, and one whose row has NULL for its customer.
+/// - Absent is an ID that has no row, or whose row has NULL for its customer, or that the column's character set cannot write.
 /// - IDs are compared byte for byte: rows that only the column's collation takes for the same are ignored.
 ///
 /// # Errors
@@ -95,7 +99,7 @@ impl<D: TableDialect> TableResolver<D> {
         let named = |error: Error| error.in_operation(operation).in_backend(D::BACKEND);
         match found {
             Ok(found) => Ok(found.into_iter().map(|(id, answer)| (id, answer.map_err(named))).collect()),
-            Err(failure) => Err(named(of_the_table(failure))),
+            Err(failure) => Err(named(of_the_table::<D>(failure))),
         }
     }
 
@@ -103,11 +107,22 @@ impl<D: TableDialect> TableResolver<D> {
         let mut connection = D::acquire(&self.pool).await?;
         let mut found = HashMap::new();
         let most = self.statements.last().map_or(1, Statement::size);
-        for ids in ids.chunks(most) {
+        let mut parts: Vec<&[AcsId]> = ids.chunks(most).collect();
+        while let Some(part) = parts.pop() {
             fate.check()?;
-            let ids: Vec<&str> = ids.iter().map(AcsId::as_str).collect();
+            let ids: Vec<&str> = part.iter().map(AcsId::as_str).collect();
             let Some(statement) = self.statements.iter().find(|statement| statement.size() >= ids.len()) else { break };
-            let rows = statement.fetch::<D>(&mut connection, &ids).await?;
+            let rows = match statement.fetch::<D>(&mut connection, &ids).await {
+                // An ID that can't be written can't be there either. The others are asked without it.
+                Err(failure) if is_unwritable::<D>(&failure) && ids.iter().any(|id| !id.is_ascii()) => {
+                    if part.len() > 1 {
+                        let (first, second) = part.split_at(part.len() / 2);
+                        parts.extend([first, second]);
+                    }
+                    continue;
+                }
+                rows => rows?,
+            };
             // Those of this statement only: another's ID may come along with it if the collation takes both for the same,
             // and would then be found twice.
             let asked: HashSet<&str> = ids.into_iter().collect();
@@ -138,10 +153,15 @@ fn customer(row: &impl Row) -> Answer {
     Ok(customer.map(Resolution::from))
 }
 
+/// Whether the column's character set has no such text as one of the IDs.
+fn is_unwritable<D: TableDialect>(failure: &Failure) -> bool {
+    matches!(failure, Failure::Database { source, .. } if D::is_unwritable(source))
+}
+
 /// The error of a failure, told of the application's table instead of the store's own ones.
-fn of_the_table(failure: Failure) -> Error {
+fn of_the_table<D: TableDialect>(failure: Failure) -> Error {
     Error::from(match failure {
-        Failure::Database { kind: ErrorKind::Misconfigured, source, .. } => {
+        Failure::Database { kind, source, .. } if kind == ErrorKind::Misconfigured || D::is_unwritable(&source) => {
             let what = "the table or one of its columns is not there, or the ACS IDs can't be compared with a text";
             Failure::Database { kind: ErrorKind::Misconfigured, what, source }
         }

@@ -5,7 +5,7 @@ use sqlx::postgres::PgRow;
 
 use super::{TableDialect, TableResolver};
 use crate::dialect::Value;
-use crate::error::Failure;
+use crate::error::{Code, Failure};
 use crate::postgres::Postgres;
 
 /// A [`TableResolver`] over a table of PostgreSQL.
@@ -16,15 +16,21 @@ pub type PostgresTable = TableResolver<Postgres>;
 
 impl TableDialect for Postgres {
     const QUOTE: char = '"';
+    const NAMES: &str = "at most 63 bytes";
     const ARRAYS: bool = true;
 
-    fn fits(name: &str) -> bool {
+    fn is_name(name: &str) -> bool {
         // https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS
         name.len() <= 63
     }
 
     fn text_of(column: &str) -> String {
         format!("{column}::text")
+    }
+
+    fn is_unwritable(code: &Code) -> bool {
+        // untranslatable_character: the database's encoding is not UTF-8.
+        matches!(code, Code::Postgres(state) if state == "22P05")
     }
 
     async fn fetch_made(

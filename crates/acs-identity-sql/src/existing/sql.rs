@@ -8,21 +8,31 @@ use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use super::TableOptions;
 use crate::dialect::{Dialect, Value};
-use crate::error::Failure;
+use crate::error::{Code, Failure};
 
 /// What a lookup in an application's own table needs of a database.
 // Public only because `TableResolver` names it; it can't be reached from outside.
 pub trait TableDialect: Dialect {
     /// What stands around a name, and is doubled in it.
     const QUOTE: char;
+    /// What a name has to be, for an error.
+    const NAMES: &str;
     /// Whether one parameter can hold many IDs.
     const ARRAYS: bool;
 
     /// Whether the database can have something of this name; a longer one might be cut to another's.
-    fn fits(name: &str) -> bool;
+    fn is_name(name: &str) -> bool;
 
     /// An expression for a column's value as a text, NULL if it is NULL.
     fn text_of(column: &str) -> String;
+
+    /// The same for a customer, where it is something else than a text if the value is none.
+    fn customer_of(column: &str) -> String {
+        Self::text_of(column)
+    }
+
+    /// Whether a lookup failed as the column's character set has no such text as one of the IDs.
+    fn is_unwritable(code: &Code) -> bool;
 
     /// Runs a statement that was made for one table.
     fn fetch_made(
@@ -54,7 +64,7 @@ impl Statement {
         if let Some(schema) = &options.schema {
             table = format!("{}.{table}", quoted::<D>("schema", schema)?);
         }
-        let (id, customer) = (D::text_of(&acs_id), D::text_of(&customer_id));
+        let (id, customer) = (D::text_of(&acs_id), D::customer_of(&customer_id));
         // The column itself is compared, so that its index can be used.
         let select = format!("SELECT {id}, {customer} FROM {table} AS u WHERE {acs_id}");
         Ok(match D::ARRAYS {
@@ -97,11 +107,9 @@ fn quoted<D: TableDialect>(what: &str, name: &str) -> Result<String> {
     if name.contains('\0') {
         return Err(Error::invalid_input(format!("the name of the {what} has a NUL in it")));
     }
-    if !D::fits(name) {
-        let length = name.len();
-        return Err(Error::invalid_input(format!(
-            "the name of the {what} is too long for the database: {length} bytes"
-        )));
+    if !D::is_name(name) {
+        let (backend, rule) = (D::BACKEND, D::NAMES);
+        return Err(Error::invalid_input(format!("the name of the {what} can't be one in {backend}: {rule}")));
     }
     let mut text = String::with_capacity(name.len() + 2);
     text.push(D::QUOTE);

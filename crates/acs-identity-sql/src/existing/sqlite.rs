@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::{TableDialect, TableResolver};
 use crate::dialect::Value;
-use crate::error::Failure;
+use crate::error::{Code, Failure};
 use crate::sqlite::Sqlite;
 
 /// A [`TableResolver`] over a table of SQLite.
@@ -15,16 +15,25 @@ pub type SqliteTable = TableResolver<Sqlite>;
 
 impl TableDialect for Sqlite {
     const QUOTE: char = '"';
+    const NAMES: &str = "at most 1000 bytes";
     const ARRAYS: bool = false;
 
-    fn fits(name: &str) -> bool {
+    fn is_name(name: &str) -> bool {
         // SQLite itself sets no limit.
         name.len() <= 1000
     }
 
     fn text_of(column: &str) -> String {
+        format!("CAST({column} AS TEXT)")
+    }
+
+    fn customer_of(column: &str) -> String {
         // A cast would take a blob's bytes for a text.
         format!("CASE typeof({column}) WHEN 'blob' THEN {column} ELSE CAST({column} AS TEXT) END")
+    }
+
+    fn is_unwritable(_: &Code) -> bool {
+        false
     }
 
     async fn fetch_made(

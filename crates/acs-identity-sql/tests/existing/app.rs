@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use acs_identity_core::{AcsId, Answer, Resolver, Result};
 use acs_identity_servers::{Database, Kind, database};
-use acs_identity_sql::{PostgresTable, SqliteTable, TableOptions};
+use acs_identity_sql::{MySqlTable, PostgresTable, SqliteTable, TableOptions};
 use async_trait::async_trait;
+use sqlx::mysql::MySqlPoolOptions;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::sqlite::SqlitePoolOptions;
-use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
+use sqlx::{AssertSqlSafe, Executor, MySqlPool, PgPool, SqlitePool};
 
 pub(crate) fn id(text: &str) -> AcsId {
     text.parse().unwrap()
@@ -35,7 +36,10 @@ pub(crate) trait App: Sync {
     const TYPES: &[(&str, &str, &str)];
     /// What makes a column take `A` and `a` for the same.
     const ANY_CASE: &str;
+    /// Names of [`NAMES`] that nothing can have in this database.
+    const NO_NAMES: &[&str];
 
+    /// Runs statements of standard SQL, whose names stand in double quotes.
     async fn run(&self, sql: &str);
 
     fn resolver(&self, table: TableOptions) -> Result<Box<dyn Resolver>>;
@@ -63,6 +67,34 @@ pub(crate) trait App: Sync {
         self.run(&sql).await;
     }
 }
+
+/// Names that a careless quoting would trip over.
+pub(crate) const NAMES: &[&str] = &[
+    "a\"; DROP TABLE x; --",
+    "a`; DROP TABLE x; --",
+    "select",
+    "from",
+    "two words",
+    " ",
+    "\"",
+    "\"\"",
+    "'",
+    "`",
+    "``",
+    "[a]",
+    "a.b",
+    "u",
+    "$1",
+    "?",
+    ":a",
+    "%s",
+    "\\",
+    "naïve 名前",
+    "🧑",
+    "line\nbreak",
+    "/*",
+    "--",
+];
 
 pub(crate) struct Postgres {
     pub(crate) pool: PgPool,
@@ -96,6 +128,7 @@ impl App for Postgres {
         ("uuid", "'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
     ];
     const ANY_CASE: &str = "COLLATE any_case";
+    const NO_NAMES: &[&str] = &[];
 
     async fn run(&self, sql: &str) {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&self.pool).await.unwrap();
@@ -103,6 +136,68 @@ impl App for Postgres {
 
     fn resolver(&self, table: TableOptions) -> Result<Box<dyn Resolver>> {
         Ok(Box::new(PostgresTable::new(self.pool.clone(), table)?))
+    }
+}
+
+pub(crate) struct MySql {
+    /// Whose double quotes are not standard SQL's, as by default.
+    pub(crate) pool: MySqlPool,
+    /// For what the test itself does.
+    standard: MySqlPool,
+    pub(crate) database: Database,
+}
+
+impl MySql {
+    pub(crate) async fn new() -> Self {
+        Self::with("SET NAMES utf8mb4").await
+    }
+
+    /// With a set-up for the connections of the application's pool, of which it has one.
+    pub(crate) async fn with(set_up: &'static str) -> Self {
+        let database = database(Kind::MariaDb).await;
+        let set_up_by = |sql: &'static str| {
+            MySqlPoolOptions::new()
+                .max_connections(1)
+                .after_connect(move |connection, _| Box::pin(async move { connection.execute(sql).await.map(drop) }))
+        };
+        let pool = set_up_by(set_up).connect(database.url()).await.unwrap();
+        let standard = set_up_by("SET sql_mode = 'ANSI,STRICT_ALL_TABLES'").connect(database.url()).await.unwrap();
+        Self { pool, standard, database }
+    }
+}
+
+#[async_trait]
+impl App for MySql {
+    const TYPES: &[(&str, &str, &str)] = &[
+        ("text", "'bob@contoso.com'", "bob@contoso.com"),
+        ("varchar(40) CHARACTER SET utf8mb4", "'Zoë 🧑'", "Zoë 🧑"),
+        ("varchar(40) CHARACTER SET latin1", "'Zoë'", "Zoë"),
+        ("varchar(40) CHARACTER SET utf16", "'Zoë'", "Zoë"),
+        ("char(8)", "'bob'", "bob"),
+        ("char(36)", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
+        ("uuid", "'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
+        ("enum('eve', 'bob')", "'bob'", "bob"),
+        ("json", "'17'", "17"),
+        ("smallint", "-7", "-7"),
+        ("bigint", "-9223372036854775808", "-9223372036854775808"),
+        ("bigint unsigned", "18446744073709551615", "18446744073709551615"),
+        ("decimal(20)", "18446744073709551615", "18446744073709551615"),
+        // Bytes of a UUID, some of which are no text; and such that could be read as one.
+        ("binary(16)", "X'A0EEBC999C0B4EF8BB6D6BB9BD380A11'", "Corrupt"),
+        ("binary(16)", "'0123456789012345'", "Corrupt"),
+        ("varbinary(40)", "'bob'", "Corrupt"),
+        ("blob", "'bob'", "Corrupt"),
+        ("blob", "NULL", "absent"),
+    ];
+    const ANY_CASE: &str = "CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci";
+    const NO_NAMES: &[&str] = &[" ", "🧑"];
+
+    async fn run(&self, sql: &str) {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&self.standard).await.unwrap();
+    }
+
+    fn resolver(&self, table: TableOptions) -> Result<Box<dyn Resolver>> {
+        Ok(Box::new(MySqlTable::new(self.pool.clone(), table)?))
     }
 }
 
@@ -127,6 +222,7 @@ impl App for Sqlite {
         ("BLOB", "X'30313233343536373839303132333435'", "Corrupt"),
     ];
     const ANY_CASE: &str = "COLLATE NOCASE";
+    const NO_NAMES: &[&str] = &[];
 
     async fn run(&self, sql: &str) {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&self.0).await.unwrap();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use acs_identity_core::{ErrorKind, Resolver};
-use acs_identity_servers::{Kind, database};
+use acs_identity_servers::{Kind, database, database_with};
 use acs_identity_sql::PostgresTable;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
@@ -77,4 +77,15 @@ async fn a_call_that_waits_for_a_lock_ends_at_its_deadline_and_leaves_the_pool_w
     }
     locking.execute("ROLLBACK").await.unwrap();
     assert_eq!(app.ask(&["8:acs:r_1"]).await, ["17"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_the_databases_encoding_cannot_write_is_absent_and_spoils_no_other() {
+    let latin1 = "TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'";
+    let database = database_with(Kind::Postgres, latin1).await;
+    let pool = PgPoolOptions::new().max_connections(1).connect(database.url()).await.unwrap();
+    let app = Postgres { pool, database };
+    app.run("CREATE TABLE \"Users\" (\"Id\" text, \"CommunicationServicesId\" text)").await;
+    app.run("INSERT INTO \"Users\" VALUES ('a', 'a'), ('Zoë', 'bé'), ('c', 'c')").await;
+    assert_eq!(app.ask(&["a", "bé", "名", "c", "\u{1f9d1}"]).await, ["a", "Zoë", "absent", "c", "absent"]);
 }
