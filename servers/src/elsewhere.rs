@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::Kind;
+use crate::kind::Recipe;
 
 /// A private server; there is none on this system.
 #[derive(Debug)]
@@ -12,14 +13,18 @@ pub enum Server {}
 #[allow(missing_docs, reason = "as in server.rs")]
 impl Server {
     pub fn start(kind: Kind) -> Result<Self, String> {
-        Err(format!(
-            "private servers are started on Unix only: set {} to the URL of a {kind} server whose user may create databases",
-            kind.variable()
-        ))
+        Self::start_with(kind, &[])
     }
 
-    pub fn start_with(kind: Kind, _settings: &[(&str, &str)]) -> Result<Self, String> {
-        Self::start(kind)
+    pub fn start_with(kind: Kind, settings: &[(&str, &str)]) -> Result<Self, String> {
+        Self::start_as(kind.recipe(), settings)
+    }
+
+    pub(crate) fn start_as(recipe: &'static Recipe, _settings: &[(&str, &str)]) -> Result<Self, String> {
+        Err(format!(
+            "private servers are started on Unix only: set {} to the URL of {}",
+            recipe.variable, recipe.elsewhere
+        ))
     }
 
     pub fn url(&self) -> String {
@@ -31,6 +36,10 @@ impl Server {
     }
 
     pub fn folder(&self) -> &Path {
+        match *self {}
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
         match *self {}
     }
 
@@ -46,7 +55,19 @@ impl Server {
         match *self {}
     }
 
+    pub fn pause(&mut self) {
+        match *self {}
+    }
+
+    pub fn resume(&mut self) {
+        match *self {}
+    }
+
     pub fn restart(&mut self) -> Result<(), String> {
+        match *self {}
+    }
+
+    pub fn restart_empty(&mut self) -> Result<(), String> {
         match *self {}
     }
 }

@@ -11,7 +11,8 @@ use crate::kind::Recipe;
 #[derive(Debug)]
 pub(crate) struct Programs {
     pub(crate) server: PathBuf,
-    pub(crate) init: PathBuf,
+    /// `None` if none is needed.
+    pub(crate) init: Option<PathBuf>,
 }
 
 /// The folders where a server may be: those of `PATH`, then the well-known ones.
@@ -24,22 +25,25 @@ pub(crate) fn folders(recipe: &Recipe) -> Vec<PathBuf> {
 pub(crate) fn programs(recipe: &Recipe, folders: &[PathBuf]) -> Result<Programs, String> {
     let mut too_old = String::new();
     for folder in folders {
-        let server = folder.join(recipe.server);
+        let names = std::iter::once(recipe.server).chain(recipe.alias);
+        let server = names.map(|name| folder.join(name)).find_map(|server| Some((version_of(&server)?, server)));
         // Where the server is, first: another folder's may be of another version.
-        let init = std::iter::once(folder).chain(folders).map(|folder| folder.join(recipe.init));
-        let (Some(version), Some(init)) = (version_of(&server), init.into_iter().find(|init| init.is_file())) else {
+        let init = recipe.init.as_ref().map(|init| {
+            let places = std::iter::once(folder).chain(folders).map(|folder| folder.join(init.program));
+            places.into_iter().find(|program| program.is_file())
+        });
+        let (Some((version, server)), None | Some(Some(_))) = (server, &init) else {
             continue;
         };
         if version >= recipe.at_least {
-            return Ok(Programs { server, init });
+            return Ok(Programs { server, init: init.flatten() });
         }
         too_old = format!(" ({} is {}.{})", server.display(), version.0, version.1);
     }
-    let (name, (major, minor)) = (recipe.name, recipe.at_least);
+    let Recipe { name, at_least: (major, minor), variable, elsewhere, .. } = recipe;
     Err(format!(
         "no {name} {major}.{minor} or newer was found{too_old}: install it (on Debian and Ubuntu, `cargo xtask servers` \
-         does), or set {} to the URL of a server whose user may create databases",
-        recipe.variable
+         does), or set {variable} to the URL of {elsewhere}"
     ))
 }
 
@@ -53,7 +57,8 @@ fn version_of(program: &Path) -> Option<(u32, u32)> {
 }
 
 fn version_in(text: &str) -> Option<(u32, u32)> {
-    let version = text.split_whitespace().find(|word| word.starts_with(|first: char| first.is_ascii_digit()))?;
+    let words = text.split_whitespace().map(|word| word.strip_prefix("v=").unwrap_or(word));
+    let version = words.into_iter().find(|word| word.starts_with(|first: char| first.is_ascii_digit()))?;
     let mut numbers = numbers(version);
     Some((numbers.next()?, numbers.next().unwrap_or(0)))
 }
@@ -88,6 +93,8 @@ mod tests {
             version_in("/usr/sbin/mariadbd  Ver 10.11.19-MariaDB-0+deb12u1 for debian-linux-gnu"),
             Some((10, 11))
         );
+        assert_eq!(version_in("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64"), Some((7, 0)));
+        assert_eq!(version_in("redis-check-rdb 7.0.15"), Some((7, 0)));
         assert_eq!(version_in("no number"), None);
     }
 
@@ -129,7 +136,7 @@ mod tests {
         }
         let recipe = Kind::Postgres.recipe();
         let found = programs(recipe, &folders).expect("one is new enough");
-        assert_eq!((found.server, found.init), (folders[1].join("postgres"), folders[1].join("initdb")));
+        assert_eq!((found.server, found.init), (folders[1].join("postgres"), Some(folders[1].join("initdb"))));
         let error = programs(recipe, &folders[..1]).expect_err("too old");
         assert!(error.contains("13.9/postgres is 13.9)"), "{error}");
     }

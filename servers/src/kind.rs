@@ -4,7 +4,7 @@ use std::env;
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::{mariadb, postgres};
+use crate::{mariadb, postgres, redis};
 
 /// A kind of database server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -13,11 +13,16 @@ pub enum Kind {
     Postgres,
     /// MariaDB, which speaks MySQL's protocol.
     MariaDb,
+    /// Redis: one server, not a cluster.
+    Redis,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 2] = [Self::Postgres, Self::MariaDb];
+    pub const ALL: [Self; 3] = [Self::Postgres, Self::MariaDb, Self::Redis];
+
+    /// Those that make a `database` for each test. On the others, each test uses keys with a prefix of its own.
+    pub const SQL: [Self; 2] = [Self::Postgres, Self::MariaDb];
 
     /// The environment variable with the URL of a server to use in place of a private one.
     pub fn variable(self) -> &'static str {
@@ -33,6 +38,7 @@ impl Kind {
         match self {
             Self::Postgres => &postgres::RECIPE,
             Self::MariaDb => &mariadb::RECIPE,
+            Self::Redis => &redis::RECIPE,
         }
     }
 }
@@ -48,30 +54,42 @@ impl fmt::Display for Kind {
 pub(crate) struct Recipe {
     pub(crate) name: &'static str,
     pub(crate) variable: &'static str,
+    /// What a test can use in place of a private server.
+    pub(crate) elsewhere: &'static str,
     /// The executable of the server.
     pub(crate) server: &'static str,
-    /// The executable that makes a data folder.
-    pub(crate) init: &'static str,
+    /// A name under which the same executable is installed without the server's: it is the server if it is called so.
+    pub(crate) alias: Option<&'static str>,
+    /// The executable that makes a data folder, and its arguments; `None` if an empty one will do.
+    pub(crate) init: Option<Init>,
     /// The oldest version that is good enough.
     pub(crate) at_least: (u32, u32),
     /// Where executables may be besides `PATH`; one `*` stands for any name, the highest number first.
     pub(crate) folders: &'static [&'static str],
     /// Packages of Debian and Ubuntu; if a release does not have the first ones, the next are tried.
     pub(crate) packages: &'static [&'static [&'static str]],
-    /// Arguments of `init`.
-    pub(crate) init_args: fn(&Place) -> Vec<String>,
     /// Arguments of the server, besides the settings of its user.
     pub(crate) server_args: fn(&Place) -> Vec<String>,
     /// A setting as arguments.
     pub(crate) setting: fn(&str, &str) -> Vec<String>,
-    /// A file that the server and `init` read: its name, and its content for a password.
-    pub(crate) secret: (&'static str, fn(&str) -> String),
+    /// A file that the server or `init` reads: its name, and its content for a password.
+    pub(crate) file: Option<(&'static str, Content)>,
     /// Files in the data folder that a killed server leaves and that hinder the next start.
     pub(crate) stale: &'static [&'static str],
     /// What it writes into its log when it takes connections. An answer on its port could be another server's.
     pub(crate) ready: &'static str,
-    /// The scheme, user and database of its URL.
-    pub(crate) url: (&'static str, &'static str, &'static str),
+    /// Its URL, for a password and a port.
+    pub(crate) url: fn(&str, u16) -> String,
+}
+
+/// What is in a file, for a password.
+pub(crate) type Content = fn(&str) -> String;
+
+/// How a data folder is made.
+#[derive(Debug)]
+pub(crate) struct Init {
+    pub(crate) program: &'static str,
+    pub(crate) args: fn(&Place) -> Vec<String>,
 }
 
 /// Where a server lives.

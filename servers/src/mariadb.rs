@@ -1,12 +1,14 @@
 //! MariaDB.
 
-use crate::kind::{Place, Recipe};
+use crate::kind::{Init, Place, Recipe};
 
 pub(crate) const RECIPE: Recipe = Recipe {
     name: "MariaDB",
     variable: "ACS_IDENTITY_TEST_MYSQL_URL",
+    elsewhere: "a server whose user may create databases",
     server: "mariadbd",
-    init: "mariadb-install-db",
+    alias: None,
+    init: Some(Init { program: "mariadb-install-db", args: init_args }),
     at_least: (10, 6),
     folders: &[
         "/usr/sbin",
@@ -26,13 +28,12 @@ pub(crate) const RECIPE: Recipe = Recipe {
         &["mariadb-server-core", "mariadb-client-core"],
         &["mariadb-server-core-10.6", "mariadb-client-core-10.6"],
     ],
-    init_args,
     server_args,
     setting: |name, value| vec![format!("--{name}={value}")],
-    secret: ("user.sql", user),
+    file: Some(("user.sql", user)),
     stale: &[],
     ready: "ready for connections",
-    url: ("mysql", "root", "mysql"),
+    url: |password, port| format!("mysql://root:{password}@127.0.0.1:{port}/mysql"),
 };
 
 fn init_args(place: &Place) -> Vec<String> {

@@ -1,12 +1,14 @@
 //! PostgreSQL.
 
-use crate::kind::{Place, Recipe};
+use crate::kind::{Init, Place, Recipe};
 
 pub(crate) const RECIPE: Recipe = Recipe {
     name: "PostgreSQL",
     variable: "ACS_IDENTITY_TEST_POSTGRES_URL",
+    elsewhere: "a server whose user may create databases",
     server: "postgres",
-    init: "initdb",
+    alias: None,
+    init: Some(Init { program: "initdb", args: init_args }),
     at_least: (14, 0),
     folders: &[
         "/usr/lib/postgresql/*/bin",
@@ -17,14 +19,13 @@ pub(crate) const RECIPE: Recipe = Recipe {
         "/Applications/Postgres.app/Contents/Versions/*/bin",
     ],
     packages: &[&["postgresql"]],
-    init_args,
     server_args,
     setting: |name, value| vec!["-c".into(), format!("{name}={value}")],
-    secret: ("password", str::to_owned),
+    file: Some(("password", str::to_owned)),
     // The process id in it may be another process's by now.
     stale: &["postmaster.pid"],
     ready: "ready to accept connections",
-    url: ("postgres", "postgres", "postgres"),
+    url: |password, port| format!("postgres://postgres:{password}@127.0.0.1:{port}/postgres"),
 };
 
 fn init_args(place: &Place) -> Vec<String> {

@@ -108,6 +108,12 @@ impl Process {
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
+
+    /// Sends a signal, such as `-STOP`, to the program itself.
+    pub(crate) fn signal(&self, signal: &str) -> io::Result<()> {
+        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status()?;
+        if status.success() { Ok(()) } else { Err(io::Error::other(status.to_string())) }
+    }
 }
 
 /// The longest time that anything here may take.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,7 +17,8 @@ use crate::random;
 
 /// A server of this process alone, ended and removed with all of its data when dropped.
 ///
-/// It keeps what it acknowledged as it would in production: its settings for durability are the defaults.
+/// It keeps what it acknowledged as it would in production: its settings for durability are the defaults. But Redis takes no
+/// snapshots: it comes back empty unless `appendonly` is `yes`.
 pub struct Server {
     recipe: &'static Recipe,
     programs: Programs,
@@ -26,6 +27,7 @@ pub struct Server {
     password: String,
     settings: Vec<(String, String)>,
     process: Option<Process>,
+    paused: bool,
     watchdog: Watchdog,
 }
 
@@ -40,34 +42,43 @@ impl Server {
     }
 
     /// Starts a new server with settings besides or in place of the usual ones: `-c name=value` for PostgreSQL,
-    /// `--name=value` for MariaDB. They must leave the log where it is.
+    /// `--name=value` for MariaDB, `--name value` for Redis. They must leave the log where it is.
     ///
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_with(kind: Kind, settings: &[(&str, &str)]) -> Result<Self, String> {
-        let recipe = kind.recipe();
+        Self::start_as(kind.recipe(), settings)
+    }
+
+    /// Starts a new server by a recipe.
+    pub(crate) fn start_as(recipe: &'static Recipe, settings: &[(&str, &str)]) -> Result<Self, String> {
+        let name = recipe.name;
         let programs = find::programs(recipe, &find::folders(recipe))?;
-        let mut server = Self::create(recipe, programs).map_err(|error| format!("cannot start {kind}: {error}"))?;
-        for (name, value) in settings {
-            server.set(name, value);
+        let mut server = Self::create(recipe, programs).map_err(|error| format!("cannot start {name}: {error}"))?;
+        for (setting, value) in settings {
+            server.set(setting, value);
+        }
+        // Some servers write into it themselves, so it must be their account's.
+        server.write("log", "")?;
+        if let Some((file, content)) = recipe.file {
+            server.write(file, content(&server.password))?;
         }
         server.init()?;
         // Another process may take the port between the choice and the start.
         for _ in 0..5 {
-            server.place.port = free_port().map_err(|error| format!("cannot start {kind}: no free port: {error}"))?;
+            server.place.port = free_port().map_err(|error| format!("cannot start {name}: no free port: {error}"))?;
             match server.launch() {
                 Err(Failure::PortTaken) => {}
                 Err(Failure::Other(error)) => return Err(error),
                 Ok(()) => return Ok(server),
             }
         }
-        Err(format!("cannot start {kind}: each port was taken by another process"))
+        Err(format!("cannot start {name}: each port was taken by another process"))
     }
 
     /// Its URL, with a user who may do anything.
     pub fn url(&self) -> String {
-        let (scheme, user, database) = self.recipe.url;
-        format!("{scheme}://{user}:{}@127.0.0.1:{}/{database}", self.password, self.place.port)
+        (self.recipe.url)(&self.password, self.place.port)
     }
 
     /// Its port on 127.0.0.1, the same after a restart.
@@ -92,6 +103,35 @@ impl Server {
         owned.map(|()| path).map_err(|error| format!("cannot write a file for {}: {error}", self.recipe.name))
     }
 
+    /// Stops its main process (SIGSTOP), which for Redis is all of it: it keeps its connections, takes new ones, and does
+    /// nothing, until it is [resumed](Self::resume), killed or restarted.
+    ///
+    /// # Panics
+    /// If it was killed, or the system does not do it.
+    pub fn pause(&mut self) {
+        self.signal("-STOP");
+        self.paused = true;
+    }
+
+    /// Lets it go on after [`pause`](Self::pause): with what has come in the meantime.
+    ///
+    /// # Panics
+    /// If it was killed, or the system does not do it.
+    pub fn resume(&mut self) {
+        self.signal("-CONT");
+        self.paused = false;
+    }
+
+    /// Whether it was started, and is neither killed nor paused.
+    pub(crate) fn is_running(&self) -> bool {
+        self.process.is_some() && !self.paused
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = self.process.as_ref().map(|process| process.signal(signal));
+        assert!(matches!(sent, Some(Ok(()))), "{} is not sent {signal}: {sent:?}", self.recipe.name);
+    }
+
     /// A setting for the next [`restart`](Self::restart), as in [`start_with`](Self::start_with).
     pub fn set(&mut self, name: &str, value: &str) {
         self.settings.push((name.to_owned(), value.to_owned()));
@@ -105,6 +145,7 @@ impl Server {
         if let Some(process) = self.process.take() {
             self.watchdog.kill(process).unwrap_or_else(|error| panic!("{} was killed: {error}", self.recipe.name));
         }
+        self.paused = false;
     }
 
     /// Starts it again with the same port and data, killing it before if it runs, and returns when it takes
@@ -132,8 +173,20 @@ impl Server {
         }
     }
 
-    /// A new folder with a watchdog, and nothing in it.
-    fn create(recipe: &'static Recipe, programs: Programs) -> io::Result<Self> {
+    /// As [`restart`](Self::restart), but all of its data is lost.
+    ///
+    /// # Errors
+    /// As [`restart`](Self::restart).
+    pub fn restart_empty(&mut self) -> Result<(), String> {
+        self.kill();
+        fs::remove_dir_all(self.place.folder.join("data"))
+            .map_err(|error| format!("cannot remove the data of {}: {error}", self.recipe.name))?;
+        self.init()?;
+        self.restart()
+    }
+
+    /// A new folder with a watchdog, and nothing in it but perhaps the server under its right name.
+    fn create(recipe: &'static Recipe, mut programs: Programs) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("acs-identity-").tempdir_in(temporary_folder())?;
         let watchdog = Watchdog::start(folder.path())?;
         // From here on the watchdog removes it.
@@ -142,16 +195,24 @@ impl Server {
         if let Some(account) = account {
             account.own(&place.folder)?;
         }
+        if programs.server.file_name() != Some(recipe.server.as_ref()) {
+            let named = place.folder.join(recipe.server);
+            symlink(&programs.server, &named)?;
+            programs.server = named;
+        }
         let (password, settings) = (random::hex(), Vec::new());
-        Ok(Self { recipe, programs, place, account, password, settings, process: None, watchdog })
+        Ok(Self { recipe, programs, place, account, password, settings, process: None, paused: false, watchdog })
     }
 
     /// Makes the data folder.
     fn init(&mut self) -> Result<(), String> {
-        let (name, content) = self.recipe.secret;
-        self.write(name, content(&self.password))?;
-        let args = (self.recipe.init_args)(&self.place);
-        let mut process = self.spawn(&self.programs.init.clone(), &args)?;
+        let (Some(init), Some(program)) = (&self.recipe.init, self.programs.init.clone()) else {
+            let data = self.place.folder.join("data");
+            let made = fs::create_dir(&data);
+            let owned = made.and_then(|()| self.account.map_or(Ok(()), |account| account.own(&data)));
+            return owned.map_err(|error| format!("cannot make a folder for {}: {error}", self.recipe.name));
+        };
+        let mut process = self.spawn(&program, &(init.args)(&self.place))?;
         let status = wait_until(DEADLINE, || process.ended());
         if status.is_some_and(|status| status.success()) {
             return Ok(());
@@ -159,7 +220,7 @@ impl Server {
         self.process = Some(process);
         self.kill();
         let outcome = status.map_or("takes longer than a minute".into(), |status| format!("failed: {status}"));
-        Err(self.failure(&format!("{} {outcome}", self.recipe.init), &self.log(0)))
+        Err(self.failure(&format!("{} {outcome}", init.program), &self.log(0)))
     }
 
     /// Starts the server on the chosen port.

@@ -23,6 +23,7 @@ async fn number(kind: Kind, url: &str, query: &str) -> i64 {
             let mut connection = MySqlConnection::connect(url).await.expect("a connection");
             sqlx::query_scalar(query).fetch_one(&mut connection).await.expect("a number")
         }
+        Kind::Redis => unreachable!("it has no SQL"),
     }
 }
 
@@ -38,6 +39,7 @@ async fn run(kind: Kind, url: &str, statement: &str) {
             let mut connection = MySqlConnection::connect(url).await.expect("a connection");
             statement.execute(&mut connection).await.map(|_| ())
         }
+        Kind::Redis => unreachable!("it has no SQL"),
     };
     result.expect("the statement is right");
 }
@@ -90,6 +92,18 @@ async fn a_killed_postgres_comes_back_with_its_data() {
 #[tokio::test]
 async fn a_killed_mariadb_comes_back_with_its_data() {
     killed_and_restarted(Kind::MariaDb).await;
+}
+
+#[tokio::test]
+async fn a_server_restarted_empty_has_forgotten_all() {
+    for kind in Kind::SQL {
+        let mut server = Server::start(kind).expect("a server");
+        let url = server.url();
+        run(kind, &url, "CREATE TABLE forgotten (one INT)").await;
+        server.restart_empty().expect("it comes back");
+        assert_eq!(server.url(), url);
+        run(kind, &url, "CREATE TABLE forgotten (one INT)").await;
+    }
 }
 
 #[tokio::test]
@@ -191,7 +205,7 @@ fn a_wrong_setting_is_answered_with_the_log() {
 
 #[tokio::test]
 async fn each_database_is_empty_and_of_its_own() {
-    for kind in Kind::ALL {
+    for kind in Kind::SQL {
         let (one, other) = (database(kind).await, database(kind).await);
         for database in [&one, &other] {
             run(kind, database.url(), "CREATE TABLE mine (one INT)").await;
@@ -202,11 +216,12 @@ async fn each_database_is_empty_and_of_its_own() {
 
 #[tokio::test]
 async fn a_database_is_dropped_with_its_value_unless_its_server_soon_ends() {
-    for kind in Kind::ALL {
+    for kind in Kind::SQL {
         let database = database(kind).await;
         let catalog = match kind {
             Kind::Postgres => "SELECT COUNT(*) FROM pg_database WHERE datname =",
             Kind::MariaDb => "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name =",
+            Kind::Redis => unreachable!("it has no SQL"),
         };
         let query = format!("{catalog} '{}'", database.name());
         assert_eq!(number(kind, &url(kind), &query).await, 1);
@@ -229,11 +244,11 @@ async fn a_database_has_the_options_it_was_made_with() {
 
 #[tokio::test]
 async fn running_servers_are_told_by_environment_variables() {
-    let running = Running::start_kinds(Kind::ALL).expect("servers");
+    let running = Running::start_kinds(Kind::SQL).expect("servers");
     let env = running.env();
     let names: Vec<&str> = env.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["ACS_IDENTITY_TEST_POSTGRES_URL", "ACS_IDENTITY_TEST_MYSQL_URL"]);
-    for ((_, url), kind) in env.iter().zip(Kind::ALL) {
+    for ((_, url), kind) in env.iter().zip(Kind::SQL) {
         assert_eq!(number(kind, url, "SELECT COUNT(*) FROM (SELECT 1 AS one) AS t").await, 1);
     }
 }

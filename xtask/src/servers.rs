@@ -2,14 +2,14 @@
 
 use std::io;
 
-use acs_identity_servers::{Kind, Running};
+use acs_identity_servers::Running;
 
 use crate::Result;
 
-/// Starts a server of each kind, prints the environment variables that point tests at them, and keeps them
+/// Starts a server of each kind and a Redis Cluster, prints the environment variables that point tests at them, and keeps them
 /// until standard input ends or this process is ended, for instance by Ctrl-C.
 pub(crate) fn run() -> Result {
-    let running = Running::start_kinds(Kind::ALL)?;
+    let running = Running::start_all()?;
     for (variable, url) in running.env() {
         println!("export {variable}={url}");
     }

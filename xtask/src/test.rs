@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test of the workspace.
 
-use acs_identity_servers::{Kind, Running};
+use acs_identity_servers::{Cluster, Kind, Running};
 
 use crate::Result;
 use crate::cargo::{cargo, run as run_command};
@@ -17,6 +17,10 @@ pub(crate) fn run(args: &[String]) -> Result {
             Some((_, server)) => println!("test: {kind} is a private server on port {}", server.port()),
             None => println!("test: {kind} is the server in {}", kind.variable()),
         }
+    }
+    match running.cluster() {
+        Some(cluster) => println!("test: the Redis Cluster is a private one, at {}", cluster.urls().join(",")),
+        None => println!("test: the Redis Cluster is the one in {}", Cluster::VARIABLE),
     }
     let mut test = cargo(["test", "--all-features"].into_iter().chain(args.iter().map(String::as_str)));
     test.envs(running.env());

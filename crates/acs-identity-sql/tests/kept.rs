@@ -1,18 +1,22 @@
 //! What was removed does not stay longer than it has to.
 #![allow(clippy::unwrap_used)]
 
-use std::sync::Arc;
+#[path = "common/by_hand.rs"]
+#[allow(dead_code, reason = "not each of the tests needs all of it")]
+mod by_hand;
+#[path = "common/still.rs"]
+#[allow(dead_code, reason = "not each of the tests needs all of it")]
+mod still;
+
 use std::time::Duration;
 
 use acs_identity_core::{
-    AcsId, Change, ChangeFeed, Clock, CustomerId, Expect, Link, LostReason, MappingStore, Revision,
+    AcsId, Change, ChangeFeed, Clock, CustomerId, Expect, Link, LostReason, MappingStore, Resolver, Revision,
 };
-use acs_identity_sql::{SqliteOptions, SqliteStore};
-use acs_identity_testkit::ManualClock;
+use by_hand::ByHand;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, SqliteConnection};
+use still::{InMySql, InPostgres, InSqlite, Still};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -24,26 +28,21 @@ fn bob() -> CustomerId {
     "bob".parse().unwrap()
 }
 
-struct Fixture {
-    store: SqliteStore,
-    clock: ManualClock,
-    by_hand: SqliteConnection,
-    // Removed when the test ends.
-    _folder: tempfile::TempDir,
+struct Fixture<S: Still> {
+    still: S,
+    store: S::Store,
+    by_hand: S::Connection,
 }
 
-impl Fixture {
+impl<S: Still> Fixture<S> {
     async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, clock) = (folder.path().join("a.db"), ManualClock::new());
-        let options = SqliteOptions::file(&path).clock(Arc::new(clock.clone()));
-        let store = options.poll_interval(Duration::from_millis(5)).open().await.unwrap();
-        let by_hand = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
-        Self { store, clock, by_hand, _folder: folder }
+        let still = S::new().await;
+        still.show().await;
+        Self { store: still.store().clone(), by_hand: still.by_hand().await, still }
     }
 
-    async fn count(&mut self, sql: &'static str) -> i64 {
-        sqlx::query_scalar(sql).fetch_one(&mut self.by_hand).await.unwrap()
+    async fn count(&mut self, sql: &str) -> i64 {
+        self.by_hand.number(sql).await
     }
 
     async fn tombstones(&mut self) -> i64 {
@@ -56,7 +55,7 @@ impl Fixture {
 
     /// Makes every entry of the log an hour older.
     async fn age_the_log(&mut self) {
-        sqlx::query("UPDATE acs_identity_changes SET at = at - 3600").execute(&mut self.by_hand).await.unwrap();
+        self.by_hand.run(S::AGE_THE_LOG).await;
     }
 
     async fn link_100(&self) {
@@ -76,14 +75,19 @@ async fn next(changes: &mut BoxStream<'static, Change>) -> Change {
     change.expect("news in time").expect("the store is open")
 }
 
-#[tokio::test]
-async fn a_customer_who_is_unlinked_leaves_nothing_of_what_had_expired() {
-    let mut fixture = Fixture::new().await;
+/// Lets the subscriber look a few times and find nothing. Until it has, a transaction of anybody else on the server that was
+/// under way beside the last change counts as one whose changes it may miss.
+async fn quiet(changes: &mut BoxStream<'static, Change>) {
+    assert!(tokio::time::timeout(Duration::from_millis(100), changes.next()).await.is_err());
+}
+
+async fn a_customer_who_is_unlinked_leaves_nothing_of_what_had_expired<S: Still>() {
+    let mut fixture = Fixture::<S>::new().await;
     let store = fixture.store.clone();
     let first = store.link(Link::create(id(0), bob()).expiring_in(HOUR)).await.unwrap().revision;
     store.link(Link::create(id(1), bob())).await.unwrap();
-    let start = fixture.clock.now();
-    fixture.clock.advance(HOUR);
+    let start = fixture.still.clock().now();
+    fixture.still.advance(HOUR).await;
     assert_eq!(store.unlink_customer(&bob()).await.unwrap(), 1);
     assert_eq!(fixture.tombstones().await, 2);
     assert_eq!(fixture.count("SELECT count(*) FROM acs_identity_mappings").await, 2);
@@ -91,112 +95,49 @@ async fn a_customer_who_is_unlinked_leaves_nothing_of_what_had_expired() {
     let removals = "SELECT count(*) FROM acs_identity_changes WHERE customer_after IS NULL";
     assert_eq!(fixture.count(removals).await, 1);
     // And the ID's revision rises across it, even if the clock goes back.
-    fixture.clock.set(start);
+    fixture.still.set(start).await;
     let again = store.link(Link::create(id(0), bob())).await.unwrap().revision;
     assert_eq!(again, Revision::new(first.get() + 1));
 }
 
-#[tokio::test]
-async fn every_write_forgets_some_of_the_tombstones_whose_time_is_over() {
-    let mut fixture = Fixture::new().await;
-    let store = fixture.store.clone();
-    let other = store.in_namespace("other".parse().unwrap());
-    fixture.link_100().await;
-    store.link(Link::create(id(100), "al".parse().unwrap())).await.unwrap();
-    assert_eq!(store.unlink_customer(&bob()).await.unwrap(), 100);
-    fixture.clock.advance(HOUR - Duration::from_micros(1));
-    store.unlink(&id(200), Expect::Any).await.unwrap();
-    assert_eq!(fixture.tombstones().await, 100);
-    fixture.clock.advance(Duration::from_micros(1));
-    for n in 0.. {
-        let before = fixture.tombstones().await;
-        if before == 0 {
-            break;
-        }
-        // Also one that changes nothing, and one of another namespace.
-        match n % 3 {
-            0 => drop(store.link(Link::create(id(100), "al".parse().unwrap())).await.unwrap()),
-            1 => drop(other.unlink(&id(0), Expect::Any).await.unwrap()),
-            _ => drop(store.unlink_customer(&"al".parse().unwrap()).await.unwrap()),
-        }
-        let after = fixture.tombstones().await;
-        assert!(after < before && before - after < 100, "{after} of {before} are left");
-    }
-}
-
-#[tokio::test]
-async fn as_many_tombstones_are_forgotten_as_are_made() {
-    let mut fixture = Fixture::new().await;
-    let links: Vec<_> = (0..500).map(|n| Link::create(id(n), CustomerId::from(n as u64 / 100))).collect();
-    fixture.store.link_many(&links).await;
-    for customer in 0..5_u64 {
-        assert_eq!(fixture.store.unlink_customer(&customer.into()).await.unwrap(), 100);
-        assert_eq!(fixture.tombstones().await, 100);
-        fixture.clock.advance(HOUR);
-    }
-    fixture.link_100().await;
-    assert_eq!(fixture.tombstones().await, 0);
-}
-
-#[tokio::test]
-async fn changes_delete_what_is_old_in_the_log() {
-    let mut fixture = Fixture::new().await;
-    for _ in 0..6 {
-        fixture.link_100().await;
-        fixture.store.unlink_customer(&bob()).await.unwrap();
-    }
-    assert_eq!(fixture.logged().await, 1200);
-    fixture.store.link(Link::create(id(0), bob())).await.unwrap();
-    assert_eq!(fixture.logged().await, 1201);
-    fixture.age_the_log().await;
-    for (n, left) in [702, 203, 3, 4].into_iter().enumerate() {
-        fixture.store.link(Link::create(id(n + 1), bob())).await.unwrap();
-        assert_eq!(fixture.logged().await, left);
-    }
-}
-
-#[tokio::test]
-async fn a_purge_deletes_what_is_old_in_the_log_though_nothing_expires() {
-    let mut fixture = Fixture::new().await;
+async fn a_purge_deletes_what_is_old_in_the_log_though_nothing_expires<S: Still>() {
+    let mut fixture = Fixture::<S>::new().await;
     for _ in 0..6 {
         fixture.link_100().await;
         fixture.store.unlink_customer(&bob()).await.unwrap();
     }
     assert_eq!(fixture.store.purge_expired(5000).await.unwrap(), 0);
+    fixture.still.settle().await;
     assert_eq!(fixture.logged().await, 1200);
     fixture.age_the_log().await;
-    fixture.clock.advance(HOUR);
+    fixture.still.advance(HOUR).await;
     assert_eq!(fixture.store.purge_expired(90).await.unwrap(), 0);
     assert_eq!((fixture.logged().await, fixture.tombstones().await), (1110, 10));
     assert_eq!(fixture.store.purge_expired(5000).await.unwrap(), 0);
     assert_eq!((fixture.logged().await, fixture.tombstones().await), (0, 0));
 }
 
-#[tokio::test]
-async fn a_subscriber_of_a_quiet_system_keeps_its_place_in_an_empty_log() {
-    let mut fixture = Fixture::new().await;
+async fn a_subscriber_of_a_quiet_system_keeps_its_place_in_an_empty_log<S: Still>() {
+    let mut fixture = Fixture::<S>::new().await;
     let store = fixture.store.clone();
     let mut changes = fixture.live().await;
     for n in 0..3 {
         let revision = store.link(Link::create(id(n), bob())).await.unwrap().revision;
         assert_eq!(next(&mut changes).await, Change::Acs(id(n), Some(revision)));
         assert_eq!(next(&mut changes).await, Change::Customer(bob()));
+        quiet(&mut changes).await;
         fixture.age_the_log().await;
-        if n < 2 {
-            // The last one is left to the next write.
-            store.purge_expired(10).await.unwrap();
-            assert_eq!(fixture.logged().await, 0);
-            assert!(tokio::time::timeout(Duration::from_millis(50), changes.next()).await.is_err());
-        }
+        store.purge_expired(10).await.unwrap();
+        assert_eq!(fixture.logged().await, 0);
+        quiet(&mut changes).await;
     }
     let revision = store.link(Link::create(id(3), bob())).await.unwrap().revision;
     assert_eq!(fixture.logged().await, 1);
     assert_eq!(next(&mut changes).await, Change::Acs(id(3), Some(revision)));
 }
 
-#[tokio::test]
-async fn a_subscriber_who_did_not_look_for_an_hour_is_told_so() {
-    let mut fixture = Fixture::new().await;
+async fn a_subscriber_who_did_not_look_for_an_hour_is_told_so<S: Still>() {
+    let mut fixture = Fixture::<S>::new().await;
     let store = fixture.store.clone();
     let mut changes = fixture.live().await;
     store.link(Link::create(id(0), bob())).await.unwrap();
@@ -208,5 +149,143 @@ async fn a_subscriber_who_did_not_look_for_an_hour_is_told_so() {
     store.link(Link::create(id(1), bob())).await.unwrap();
     fixture.age_the_log().await;
     store.link(Link::create(id(2), bob())).await.unwrap();
+    store.purge_expired(10).await.unwrap();
     assert_eq!(next(&mut changes).await, Change::Lost(LostReason::Lagged));
+}
+/// On a server in the background, after some dozen rows.
+async fn writes_forget_what_is_old<S: Still>() {
+    let mut fixture = Fixture::<S>::new().await;
+    fixture.link_100().await;
+    assert_eq!(fixture.store.unlink_customer(&bob()).await.unwrap(), 100);
+    fixture.still.advance(HOUR).await;
+    fixture.age_the_log().await;
+    let start = tokio::time::Instant::now();
+    for n in 0.. {
+        let old = fixture.count("SELECT count(*) FROM acs_identity_changes WHERE acs_id < 'a'").await;
+        if fixture.tombstones().await + old == 0 {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "{old} entries of the log are left");
+        let links: Vec<_> =
+            (0..10).map(|m| Link::replace(format!("b{m}").parse().unwrap(), CustomerId::from(n))).collect();
+        assert!(fixture.store.link_many(&links).await.iter().all(Result::is_ok));
+    }
+    // And nothing else.
+    for m in 0..10 {
+        assert!(fixture.store.resolve(&format!("b{m}").parse().unwrap()).await.unwrap().is_some());
+    }
+}
+
+macro_rules! kept {
+    ($module:ident, $still:ty) => {
+        mod $module {
+            use super::*;
+
+            #[tokio::test]
+            async fn a_customer_who_is_unlinked_leaves_nothing_of_what_had_expired() {
+                super::a_customer_who_is_unlinked_leaves_nothing_of_what_had_expired::<$still>().await;
+            }
+
+            #[tokio::test]
+            async fn a_purge_deletes_what_is_old_in_the_log_though_nothing_expires() {
+                super::a_purge_deletes_what_is_old_in_the_log_though_nothing_expires::<$still>().await;
+            }
+
+            #[tokio::test]
+            async fn a_subscriber_of_a_quiet_system_keeps_its_place_in_an_empty_log() {
+                super::a_subscriber_of_a_quiet_system_keeps_its_place_in_an_empty_log::<$still>().await;
+            }
+
+            #[tokio::test]
+            async fn a_subscriber_who_did_not_look_for_an_hour_is_told_so() {
+                super::a_subscriber_who_did_not_look_for_an_hour_is_told_so::<$still>().await;
+            }
+
+            #[tokio::test]
+            async fn writes_forget_what_is_old() {
+                super::writes_forget_what_is_old::<$still>().await;
+            }
+        }
+    };
+}
+
+kept!(mysql, InMySql);
+kept!(postgres, InPostgres);
+kept!(sqlite, InSqlite);
+
+/// SQLite forgets within the writes, so that it is known how much.
+mod within_a_write {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_subscriber_keeps_its_place_when_a_write_deletes_all_before_it() {
+        let mut fixture = Fixture::<InSqlite>::new().await;
+        let mut changes = fixture.live().await;
+        for n in 0..3 {
+            let revision = fixture.store.link(Link::create(id(n), bob())).await.unwrap().revision;
+            assert_eq!(fixture.logged().await, 1);
+            assert_eq!(next(&mut changes).await, Change::Acs(id(n), Some(revision)));
+            assert_eq!(next(&mut changes).await, Change::Customer(bob()));
+            fixture.age_the_log().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn every_write_forgets_some_of_the_tombstones_whose_time_is_over() {
+        let mut fixture = Fixture::<InSqlite>::new().await;
+        let store = fixture.store.clone();
+        let other = fixture.still.in_namespace("other".parse().unwrap());
+        fixture.link_100().await;
+        store.link(Link::create(id(100), "al".parse().unwrap())).await.unwrap();
+        assert_eq!(store.unlink_customer(&bob()).await.unwrap(), 100);
+        fixture.still.advance(HOUR - Duration::from_micros(1)).await;
+        store.unlink(&id(200), Expect::Any).await.unwrap();
+        assert_eq!(fixture.tombstones().await, 100);
+        fixture.still.advance(Duration::from_micros(1)).await;
+        for n in 0.. {
+            let before = fixture.tombstones().await;
+            if before == 0 {
+                break;
+            }
+            // Also one that changes nothing, and one of another namespace.
+            match n % 3 {
+                0 => drop(store.link(Link::create(id(100), "al".parse().unwrap())).await.unwrap()),
+                1 => drop(other.unlink(&id(0), Expect::Any).await.unwrap()),
+                _ => drop(store.unlink_customer(&"al".parse().unwrap()).await.unwrap()),
+            }
+            let after = fixture.tombstones().await;
+            assert!(after < before && before - after < 100, "{after} of {before} are left");
+        }
+    }
+
+    #[tokio::test]
+    async fn as_many_tombstones_are_forgotten_as_are_made() {
+        let mut fixture = Fixture::<InSqlite>::new().await;
+        let links: Vec<_> = (0..500).map(|n| Link::create(id(n), CustomerId::from(n as u64 / 100))).collect();
+        fixture.store.link_many(&links).await;
+        for customer in 0..5_u64 {
+            assert_eq!(fixture.store.unlink_customer(&customer.into()).await.unwrap(), 100);
+            assert_eq!(fixture.tombstones().await, 100);
+            fixture.still.advance(HOUR).await;
+        }
+        fixture.link_100().await;
+        assert_eq!(fixture.tombstones().await, 0);
+    }
+
+    #[tokio::test]
+    async fn changes_delete_what_is_old_in_the_log() {
+        let mut fixture = Fixture::<InSqlite>::new().await;
+        for _ in 0..6 {
+            fixture.link_100().await;
+            fixture.store.unlink_customer(&bob()).await.unwrap();
+        }
+        assert_eq!(fixture.logged().await, 1200);
+        fixture.store.link(Link::create(id(0), bob())).await.unwrap();
+        assert_eq!(fixture.logged().await, 1201);
+        fixture.age_the_log().await;
+        for (n, left) in [702, 203, 3, 4].into_iter().enumerate() {
+            fixture.store.link(Link::create(id(n + 1), bob())).await.unwrap();
+            assert_eq!(fixture.logged().await, left);
+        }
+    }
 }

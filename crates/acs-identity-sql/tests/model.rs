@@ -1,30 +1,30 @@
-//! The SQL store does what the in-memory store does, whatever is done to both.
+//! The SQL stores do what the in-memory store does, whatever is done to both.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/by_hand.rs"]
+#[allow(dead_code, reason = "not each of the tests needs all of it")]
+mod by_hand;
+#[path = "common/still.rs"]
+#[allow(dead_code, reason = "not each of the tests needs all of it")]
+mod still;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use acs_identity_core::{
-    AcsId, Clock, CustomerId, Error, Expect, Link, Mapping, MappingStore, MappingStoreExt, MemoryStore, PageRequest,
-    Properties, Resolver, Result, Revision, Timestamp,
+    AcsId, Clock, CustomerId, Error, Expect, Link, Mapping, MappingStore, MappingStoreExt, MemoryStore, Namespace,
+    PageRequest, Properties, Resolver, Result, Revision, Timestamp,
 };
-use acs_identity_sql::SqliteOptions;
+use by_hand::ByHand;
 use futures::TryStreamExt;
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use still::{InMySql, InPostgres, InSqlite, Still};
+use tokio::runtime::Runtime;
 
-#[derive(Debug)]
-struct StillClock(AtomicU64);
-
-impl Clock for StillClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.load(Ordering::Relaxed))
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::from_micros(self.0.load(Ordering::Relaxed))
-    }
-}
+/// When it all begins.
+const START: Timestamp = Timestamp::from_micros(1_000_000);
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -137,31 +137,35 @@ async fn state(store: &dyn MappingStore) -> String {
     format!("{answers:?} {lists:?} {all:?}")
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
-    #[test]
-    fn it_answers_as_the_memory_store_does(steps in prop::collection::vec(step(), 0..30)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+fn it_answers_as_the_memory_store_does<S: Still>() {
+    let runtime = Runtime::new().unwrap();
+    let still = runtime.block_on(S::new());
+    let cases = AtomicU32::new(0);
+    let config = ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() };
+    let property = |steps: Vec<Step>| {
         runtime.block_on(async {
-            let clock = Arc::new(StillClock(AtomicU64::new(1_000_000)));
-            let model = MemoryStore::with_clock(clock.clone());
-            let store = SqliteOptions::in_memory().clock(clock.clone()).open().await.unwrap();
+            still.set(START).await;
+            let model = MemoryStore::with_clock(Arc::new(still.clock().clone()));
+            // One that no case had before it.
+            let case = cases.fetch_add(1, Ordering::Relaxed);
+            let store = still.in_namespace(Namespace::new(&format!("case-{case}")).unwrap());
             for step in &steps {
-                if let Step::Wait(seconds) = step {
-                    clock.0.fetch_add(u64::from(*seconds) * 60_000_000, Ordering::Relaxed);
+                if let Step::Wait(minutes) = step {
+                    still.advance(Duration::from_secs(u64::from(*minutes) * 60)).await;
                 }
-                let now = clock.now();
+                let now = still.clock().now();
                 assert_eq!(take(&store, step, now).await, take(&model, step, now).await, "{step:?}");
                 assert_eq!(state(&store).await, state(&model).await, "{step:?}");
             }
-            store.close().await;
         });
-    }
+        Ok(())
+    };
+    TestRunner::new(config).run(&prop::collection::vec(step(), 0..30), property).unwrap();
 }
 
-#[tokio::test]
-async fn large_batches_and_large_values_are_kept_whole() {
-    let store = SqliteOptions::in_memory().open().await.unwrap();
+async fn large_batches_and_large_values_are_kept_whole<S: Still>() {
+    let still = S::new().await;
+    let store = still.store();
     let long = |n: usize| AcsId::new(format!("{n:0>512}")).unwrap();
     let properties = Properties::new([("name", "\"".repeat(4092))]).unwrap();
     let link = |n| Link::create(long(n), CustomerId::from(n as u64 % 3)).with_properties(properties.clone());
@@ -180,21 +184,49 @@ async fn large_batches_and_large_values_are_kept_whole() {
     assert!(store.all_mappings_of(&CustomerId::from(1)).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn a_purge_stops_at_its_limit_and_leaves_nothing_behind() {
-    let clock = Arc::new(StillClock(AtomicU64::new(0)));
-    let store = SqliteOptions::in_memory().clock(clock.clone()).open().await.unwrap();
+async fn a_purge_stops_at_its_limit_and_leaves_nothing_behind<S: Still>() {
+    let still = S::new().await;
+    still.set(START).await;
+    let store = still.store();
     let link = |n: u64| {
         Link::create(AcsId::new(n.to_string()).unwrap(), CustomerId::from(n)).expiring_in(Duration::from_secs(1))
     };
-    store.link_many(&(0..1300).map(link).collect::<Vec<_>>()).await;
-    clock.0.store(1_000_000, Ordering::Relaxed);
+    assert!(store.link_many(&(0..1300).map(link).collect::<Vec<_>>()).await.iter().all(Result::is_ok));
+    still.advance(Duration::from_secs(1)).await;
     for expected in [0, 600, 600, 100, 0] {
         let limit = if expected == 0 { 0 } else { 600 };
         assert_eq!(store.purge_expired(limit).await.unwrap(), expected);
     }
-    clock.0.store(3_601_000_000, Ordering::Relaxed);
+    still.advance(Duration::from_secs(3600)).await;
     assert_eq!(store.purge_expired(5000).await.unwrap(), 0);
+    assert_eq!(still.by_hand().await.number("SELECT count(*) FROM acs_identity_mappings").await, 0);
     let again = store.link(Link::create(AcsId::new("7").unwrap(), CustomerId::from(7))).await.unwrap();
-    assert_eq!(again.revision, Revision::new(3_601_000_000));
+    assert_eq!(again.revision, Revision::new(3_602_000_000));
 }
+
+macro_rules! models {
+    ($module:ident, $still:ty) => {
+        mod $module {
+            use super::*;
+
+            #[test]
+            fn it_answers_as_the_memory_store_does() {
+                super::it_answers_as_the_memory_store_does::<$still>();
+            }
+
+            #[tokio::test]
+            async fn large_batches_and_large_values_are_kept_whole() {
+                super::large_batches_and_large_values_are_kept_whole::<$still>().await;
+            }
+
+            #[tokio::test]
+            async fn a_purge_stops_at_its_limit_and_leaves_nothing_behind() {
+                super::a_purge_stops_at_its_limit_and_leaves_nothing_behind::<$still>().await;
+            }
+        }
+    };
+}
+
+models!(mysql, InMySql);
+models!(postgres, InPostgres);
+models!(sqlite, InSqlite);

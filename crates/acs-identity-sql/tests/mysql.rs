@@ -1,189 +1,119 @@
-//! What is MySQL's and MariaDB's own: their settings, and who else writes to the tables.
+//! What is MySQL's and MariaDB's own.
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 
-use acs_identity_core::{
-    AcsId, Change, ChangeFeed, CustomerId, ErrorKind, Link, LostReason, Mapping, MappingStore, MappingStoreExt,
-    Resolver, Revision,
-};
-use acs_identity_servers::{Database, Kind, database, database_with};
-use acs_identity_sql::{MySqlOptions, MySqlStore};
+use acs_identity_core::{Change, ChangeFeed, Link, LostReason, MappingStore, Revision};
+use acs_identity_servers::{Kind, database};
+use acs_identity_sql::MySqlOptions;
+use futures::StreamExt;
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt};
 use sqlx::{Connection, Executor, MySqlConnection};
-
-fn id(text: &str) -> AcsId {
-    text.parse().unwrap()
-}
-
-fn customer(text: &str) -> CustomerId {
-    text.parse().unwrap()
-}
-
-async fn empty() -> Database {
-    database(Kind::MariaDb).await
-}
-
-async fn open(database: &Database) -> MySqlStore {
-    MySqlOptions::url(database.url()).call_deadline(Duration::from_secs(30)).open().await.unwrap()
-}
-
-async fn by_hand(database: &Database, sql: &'static str) {
-    let mut connection = MySqlConnection::connect(database.url()).await.unwrap();
-    connection.execute(sql).await.unwrap();
-    connection.close().await.unwrap();
-}
 
 /// The next change; a feed that says nothing for a minute is broken.
 async fn next(changes: &mut BoxStream<'static, Change>) -> Change {
     tokio::time::timeout(Duration::from_secs(60), changes.next()).await.unwrap().unwrap()
 }
 
-async fn live(store: &MySqlStore) -> BoxStream<'static, Change> {
-    let mut changes = store.changes();
-    assert_eq!(next(&mut changes).await, Change::Live);
-    changes
-}
-
-#[tokio::test]
-async fn ids_are_bytes_whatever_the_collation_of_the_database_is() {
-    let database = database_with(Kind::MariaDb, " CHARACTER SET latin1 COLLATE latin1_swedish_ci").await;
-    let store = open(&database).await;
-    let ids = ["Bob", "bob", "bob ", "b\u{f3}b", "bo\u{301}b", "B\u{f3}b"].map(id);
-    for (n, id) in ids.iter().enumerate() {
-        assert!(store.link(Link::create(id.clone(), CustomerId::from(n as u64))).await.unwrap().changed);
-    }
-    for (n, answer) in store.resolve_many(&ids).await.into_iter().enumerate() {
-        assert_eq!(answer.unwrap().unwrap().customer_id(), &CustomerId::from(n as u64));
-    }
-    let mut listed: Vec<AcsId> =
-        store.scan_all().map_ok(|mapping: Mapping| mapping.acs_id).try_collect().await.unwrap();
-    listed.sort();
-    let mut sorted = ids.to_vec();
-    sorted.sort();
-    assert_eq!(listed, sorted);
-}
-
-#[tokio::test]
-async fn a_newer_schema_is_refused_and_a_missing_one_is_not_made_unasked() {
-    let database = empty().await;
-    let cautious = MySqlOptions::url(database.url()).migrate(false);
-    assert_eq!(cautious.clone().open().await.unwrap_err().kind(), ErrorKind::Misconfigured);
-    // As an administrator would make it.
-    let mut connection = MySqlConnection::connect(database.url()).await.unwrap();
-    connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(MySqlStore::schema_sql()))).await.unwrap();
-    let store = cautious.open().await.unwrap();
-    assert!(store.link(Link::create(id("a"), customer("bob"))).await.unwrap().changed);
-    connection.execute("INSERT INTO acs_identity_schema (version) VALUES (1000)").await.unwrap();
-    let error = MySqlOptions::url(database.url()).open().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Misconfigured);
-    assert!(error.to_string().contains("1000"), "{error}");
-}
-
-#[tokio::test]
-async fn wrong_options_are_refused_before_any_io_and_wrong_credentials_by_the_server() {
-    for wrong in [
-        MySqlOptions::url("postgres://localhost/x"),
-        MySqlOptions::url("localhost"),
-        MySqlOptions::url("mysql://localhost:port/x"),
-        MySqlOptions::url("mysql://localhost/x").max_connections(0),
-        MySqlOptions::url("mysql://localhost/x").call_deadline(Duration::ZERO),
-    ] {
-        assert!(!format!("{wrong:?}").contains("localhost"));
-        assert_eq!(wrong.open().await.unwrap_err().kind(), ErrorKind::InvalidInput);
-    }
-    let database = empty().await;
-    let (start, rest) = database.url().split_once('@').unwrap();
-    let (user, _) = start.rsplit_once(':').unwrap();
-    let error = MySqlOptions::url(format!("{user}:wrong-secret@{rest}")).open().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
-    assert!(!format!("{error:?}").contains("wrong-secret"));
-    let elsewhere = database.url().replace(database.name(), "no_such_database");
-    assert_eq!(MySqlOptions::url(elsewhere).open().await.unwrap_err().kind(), ErrorKind::Misconfigured);
-}
-
 #[tokio::test]
 async fn an_applications_pool_is_used_as_it_is() {
-    let database = empty().await;
+    let database = database(Kind::MariaDb).await;
     let pool = sqlx::MySqlPool::connect(database.url()).await.unwrap();
     let store = MySqlOptions::from_pool(pool.clone()).open().await.unwrap();
-    store.link(Link::create(id("a"), customer("bob"))).await.unwrap();
+    store.link(Link::create("a".parse().unwrap(), "bob".parse().unwrap())).await.unwrap();
     let found = sqlx::query_as::<_, (Vec<u8>,)>("SELECT customer_id FROM acs_identity_mappings").fetch_one(&pool).await;
     assert_eq!(found.unwrap().0, b"bob");
 }
 
 #[tokio::test]
-async fn what_is_written_by_hand_is_told() {
-    let database = empty().await;
-    let store = open(&database).await;
-    let mut changes = live(&store).await;
-    by_hand(
-        &database,
-        "INSERT INTO acs_identity_mappings (namespace, acs_id, customer_id, properties, created_at, expires_at, revision) VALUES ('default', 'a', 'bob', NULL, 1, NULL, 1), ('other', 'a', 'x', NULL, 1, NULL, 1)",
-    )
-    .await;
-    assert_eq!(next(&mut changes).await, Change::Acs(id("a"), Some(Revision::new(1))));
-    assert_eq!(next(&mut changes).await, Change::Customer(customer("bob")));
-    by_hand(&database, "UPDATE acs_identity_mappings SET customer_id = 'al' WHERE namespace = 'default'").await;
-    assert_eq!(next(&mut changes).await, Change::Acs(id("a"), Some(Revision::new(1))));
-    assert_eq!(next(&mut changes).await, Change::Customer(customer("bob")));
-    assert_eq!(next(&mut changes).await, Change::Customer(customer("al")));
-    // A change of the key is one of both.
-    by_hand(&database, "UPDATE acs_identity_mappings SET acs_id = 'b' WHERE namespace = 'default'").await;
-    let told = [next(&mut changes).await, next(&mut changes).await, next(&mut changes).await, next(&mut changes).await];
-    assert!(told.contains(&Change::Acs(id("a"), None)) && told.contains(&Change::Acs(id("b"), Some(Revision::new(1)))));
-    by_hand(&database, "DELETE FROM acs_identity_mappings").await;
-    assert_eq!(next(&mut changes).await, Change::Acs(id("b"), None));
-    assert_eq!(next(&mut changes).await, Change::Customer(customer("al")));
-    by_hand(
-        &database,
-        "REPLACE INTO acs_identity_mappings (namespace, acs_id, customer_id, created_at, revision) \
-        VALUES ('default', 'c', 'bob', 1, 1)",
-    )
-    .await;
-    assert_eq!(next(&mut changes).await, Change::Acs(id("c"), Some(Revision::new(1))));
+async fn what_is_replaced_by_hand_is_told() {
+    let database = database(Kind::MariaDb).await;
+    let store = MySqlOptions::url(database.url()).call_deadline(Duration::from_secs(30)).open().await.unwrap();
+    let mut changes = store.changes();
+    assert_eq!(next(&mut changes).await, Change::Live);
+    let mut hand = MySqlConnection::connect(database.url()).await.unwrap();
+    for customer in ["bob", "al"] {
+        let sql = format!(
+            "REPLACE INTO acs_identity_mappings (namespace, acs_id, customer_id, created_at, revision) \
+            VALUES ('default', 'c', '{customer}', 1, 1)"
+        );
+        hand.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
+    }
+    let mut told = Vec::new();
+    while told.last() != Some(&Change::Customer("al".parse().unwrap())) {
+        told.push(next(&mut changes).await);
+    }
+    let changed = Change::Acs("c".parse().unwrap(), Some(Revision::new(1)));
+    assert_eq!(told[..2], [changed.clone(), Change::Customer("bob".parse().unwrap())]);
+    assert!(told[2..].contains(&Change::Customer("bob".parse().unwrap())), "{told:?}");
+    assert!(told[2..].contains(&changed), "{told:?}");
 }
 
 #[tokio::test]
-async fn a_change_that_is_committed_late_is_told() {
-    let database = empty().await;
-    let store = open(&database).await;
-    let mut changes = live(&store).await;
-    // Somebody's transaction has its number in the log, and takes its time.
-    let mut slow = MySqlConnection::connect(database.url()).await.unwrap();
-    slow.execute("BEGIN").await.unwrap();
-    let sql = "INSERT INTO acs_identity_mappings (namespace, acs_id, customer_id, properties, created_at, expires_at, revision) VALUES ('default', 'slow', 'bob', NULL, 1, NULL, 1)";
-    slow.execute(sql).await.unwrap();
-    let linked = store.link(Link::create(id("fast"), customer("al"))).await.unwrap();
-    assert_eq!(next(&mut changes).await, Change::Acs(id("fast"), Some(linked.revision)));
-    assert_eq!(next(&mut changes).await, Change::Customer(customer("al")));
-    slow.execute("COMMIT").await.unwrap();
-    assert_eq!(next(&mut changes).await, Change::Acs(id("slow"), Some(Revision::new(1))));
-}
+async fn a_transaction_that_holds_a_number_of_the_log_is_waited_for_and_one_that_gave_it_up_is_not() {
+    /// How long a number may be missing before the store looks who has it.
+    const GRACE: Duration = Duration::from_secs(10);
+    let database = database(Kind::MariaDb).await;
+    let store = MySqlOptions::url(database.url()).call_deadline(Duration::from_secs(30)).open().await.unwrap();
+    let mut changes = store.changes();
+    assert_eq!(next(&mut changes).await, Change::Live);
 
-#[tokio::test]
-async fn a_subscriber_is_told_of_what_was_deleted_from_the_log_unread() {
-    let database = empty().await;
-    let store = MySqlOptions::url(database.url());
-    let store = store.poll_interval(Duration::from_millis(1500)).open().await.unwrap();
-    let mut changes = live(&store).await;
-    store.link(Link::create(id("a"), customer("bob"))).await.unwrap();
-    by_hand(&database, "DELETE FROM acs_identity_changes").await;
-    // One that was read before it was deleted is not missed.
-    let first = next(&mut changes).await;
-    assert!(matches!(first, Change::Lost(LostReason::Lagged) | Change::Acs(..)), "{first:?}");
-    if first == Change::Lost(LostReason::Lagged) {
-        assert_eq!(next(&mut changes).await, Change::Live);
+    // Three transactions that take a number each, before those of the links that follow.
+    let mut held = Vec::new();
+    for name in ["waits", "commits", "gives_up"] {
+        let mut connection = MySqlConnection::connect(database.url()).await.unwrap();
+        connection.execute("BEGIN").await.unwrap();
+        let sql = format!(
+            "INSERT INTO acs_identity_mappings (namespace, acs_id, customer_id, created_at, revision) \
+            VALUES ('default', '{name}', '{name}', 1, 1)"
+        );
+        connection.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
+        held.push(connection);
     }
-    let linked = store.link(Link::create(id("b"), customer("bob"))).await.unwrap();
-    while next(&mut changes).await != Change::Acs(id("b"), Some(linked.revision)) {}
-    by_hand(&database, "TRUNCATE acs_identity_changes").await;
-    loop {
-        match next(&mut changes).await {
-            Change::Lost(LostReason::Lagged) => break,
-            Change::Customer(_) => {}
-            other => panic!("{other:?}"),
-        }
+    let [waits, commits, gives_up] = &mut held[..] else { unreachable!() };
+    let told = async |changes: &mut BoxStream<'static, Change>, name: &str, revision: Revision| {
+        assert_eq!(next(changes).await, Change::Acs(name.parse().unwrap(), Some(revision)));
+        assert_eq!(next(changes).await, Change::Customer(name.parse().unwrap()));
+    };
+    let link = async |name: &str| {
+        store.link(Link::create(name.parse().unwrap(), name.parse().unwrap())).await.unwrap().revision
+    };
+    // Later ones are told meanwhile.
+    let revision = link("first").await;
+    told(&mut changes, "first", revision).await;
+    gives_up.execute("ROLLBACK").await.unwrap();
+    commits.execute("COMMIT").await.unwrap();
+    told(&mut changes, "commits", Revision::new(1)).await;
+
+    // One that stays open for longer than the grace is still in the log, uncommitted. The subscriber looks all the while.
+    let start = tokio::time::Instant::now();
+    while start.elapsed() < GRACE + Duration::from_secs(2) {
+        assert!(tokio::time::timeout(Duration::from_millis(500), changes.next()).await.is_err(), "there is no news");
     }
+    let revision = link("second").await;
+    told(&mut changes, "second", revision).await;
+    waits.execute("COMMIT").await.unwrap();
+    told(&mut changes, "waits", Revision::new(1)).await;
+
+    // The number that was given up is watched no more. If it is deleted, as far as anybody can tell, nothing is missed.
+    let sql =
+        "UPDATE acs_identity_trimmed SET seq = (SELECT min(seq) FROM acs_identity_changes WHERE acs_id = 'first')";
+    let mut hand = MySqlConnection::connect(database.url()).await.unwrap();
+    hand.execute(sql).await.unwrap();
+    let revision = link("third").await;
+    told(&mut changes, "third", revision).await;
+
+    // One that is deleted while it is watched may have been missed.
+    gives_up.execute("BEGIN").await.unwrap();
+    let sql = "INSERT INTO acs_identity_mappings (namespace, acs_id, customer_id, created_at, revision) \
+        VALUES ('default', 'again', 'again', 1, 1)";
+    gives_up.execute(sql).await.unwrap();
+    let revision = link("fourth").await;
+    told(&mut changes, "fourth", revision).await;
+    gives_up.execute("ROLLBACK").await.unwrap();
+    hand.execute("DELETE FROM acs_identity_changes").await.unwrap();
+    assert_eq!(next(&mut changes).await, Change::Lost(LostReason::Lagged));
+    assert_eq!(next(&mut changes).await, Change::Live);
+    let revision = link("fifth").await;
+    told(&mut changes, "fifth", revision).await;
 }

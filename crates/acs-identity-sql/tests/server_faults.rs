@@ -1,23 +1,24 @@
 //! What a network and a server do to the stores: the right error in time, nothing lost, and all well again soon.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/by_hand.rs"]
+#[allow(dead_code, reason = "not each of the tests needs all of it")]
+mod by_hand;
 #[path = "common/store.rs"]
 #[allow(dead_code, reason = "not each of the tests needs all of it")]
 mod store;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use acs_identity_core::{AcsId, CustomerId, Error, ErrorKind, Link, Mapping, MappingStoreExt, Namespace, PageRequest};
 use acs_identity_servers::proxy::Proxy;
-use acs_identity_servers::{Database, Kind, Server, database};
+use acs_identity_servers::{Database, Server, database};
 use acs_identity_sql::{MySqlStore, PostgresStore};
 use futures::TryStreamExt;
-use sqlx::{Connection, Executor};
-use store::Store;
+use store::{Store, address, database_on};
 use tokio::time::Instant;
 
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -43,9 +44,7 @@ struct Behind<S> {
 
 async fn behind_a_proxy<S: Store>(connections: u32) -> Behind<S> {
     let database = database(S::KIND).await;
-    let (_, address) = database.url().rsplit_once('@').unwrap();
-    let address: SocketAddr = address.split(['/', '?']).next().unwrap().parse().unwrap();
-    let proxy = Proxy::start(address).unwrap();
+    let proxy = Proxy::start(address(database.url())).unwrap();
     let url = proxy.url(database.url());
     // Opened with time: what counts is what comes then.
     let store = S::connect(&url, Namespace::default(), connections, DEADLINE).await.unwrap();
@@ -172,21 +171,9 @@ struct Ledger {
     unknown: HashMap<AcsId, CustomerId>,
 }
 
-/// A database on a server of one's own that is no system's.
-async fn database_of<S: Store>(server: &Server) -> String {
-    let url = server.url();
-    if S::KIND != Kind::MariaDb {
-        return url;
-    }
-    let mut connection = sqlx::MySqlConnection::connect(&url).await.unwrap();
-    connection.execute("CREATE DATABASE faults").await.unwrap();
-    let (address, _) = url.rsplit_once('/').unwrap();
-    format!("{address}/faults")
-}
-
 async fn no_acknowledged_link_is_lost_when_the_server_is_killed<S: Store>() {
     let mut server = Server::start(S::KIND).unwrap();
-    let url = database_of::<S>(&server).await;
+    let url = database_on::<S>(&server.url(), "faults").await;
     let store = S::connect(&url, Namespace::default(), 8, DEADLINE).await.unwrap();
     let ledger = Arc::new(Mutex::new(Ledger::default()));
     let over = Arc::new(AtomicBool::new(false));

@@ -1,6 +1,9 @@
 //! What many clients of one server do at once.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/by_hand.rs"]
+#[allow(dead_code, reason = "not each of the tests needs all of it")]
+mod by_hand;
 #[path = "common/store.rs"]
 #[allow(dead_code, reason = "not each of the tests needs all of it")]
 mod store;
@@ -10,8 +13,9 @@ use std::time::Duration;
 use acs_identity_core::{AcsId, CustomerId, ErrorKind, Expect, Link, Mapping, MappingStoreExt, Namespace};
 use acs_identity_servers::{Database, Kind, database};
 use acs_identity_sql::{MySqlStore, PostgresStore};
+use by_hand::ByHand;
 use futures::TryStreamExt;
-use sqlx::{AssertSqlSafe, Connection, Executor};
+use sqlx::Connection;
 use store::Store;
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -30,18 +34,12 @@ async fn open<S: Store>(database: &Database) -> S {
 
 /// Makes a level the default one for connections that come later.
 async fn default_to<S: Store>(database: &Database, level: &str) {
-    match S::KIND {
-        Kind::Postgres => {
-            let mut connection = sqlx::PgConnection::connect(database.url()).await.unwrap();
-            let sql = format!("ALTER DATABASE {} SET default_transaction_isolation = '{level}'", database.name());
-            connection.execute(AssertSqlSafe(sql)).await.unwrap();
-        }
-        Kind::MariaDb => {
-            let mut connection = sqlx::MySqlConnection::connect(database.url()).await.unwrap();
-            let sql = format!("SET GLOBAL TRANSACTION ISOLATION LEVEL {level}");
-            connection.execute(AssertSqlSafe(sql)).await.unwrap();
-        }
-    }
+    let sql = if S::KIND == Kind::Postgres {
+        format!("ALTER DATABASE {} SET default_transaction_isolation = '{level}'", database.name())
+    } else {
+        format!("SET GLOBAL TRANSACTION ISOLATION LEVEL {level}")
+    };
+    S::Connection::connect(database.url()).await.unwrap().run(&sql).await;
 }
 
 async fn writers_of_one_id_take_turns_at_each_default_isolation_level<S: Store>() {
@@ -97,17 +95,6 @@ async fn batches_of_the_same_ids_in_any_order_all_succeed<S: Store>() {
     assert_eq!(store.scan_all().try_collect::<Vec<Mapping>>().await.unwrap().len(), 600);
 }
 
-async fn many_may_open_an_empty_database_at_once<S: Store>() {
-    let database = database(S::KIND).await;
-    let opened = (0..10).map(|_| {
-        let url = database.url().to_owned();
-        tokio::spawn(async move { S::connect(&url, Namespace::default(), 5, DEADLINE).await })
-    });
-    for store in futures::future::join_all(opened).await {
-        store.unwrap().unwrap().ping().await.unwrap();
-    }
-}
-
 async fn calls_cancelled_by_the_thousand_leave_the_pool_whole<S: Store>() {
     let database = database(S::KIND).await;
     let store = open::<S>(&database).await;
@@ -149,11 +136,6 @@ macro_rules! servers {
             #[tokio::test(flavor = "multi_thread")]
             async fn batches_of_the_same_ids_in_any_order_all_succeed() {
                 super::batches_of_the_same_ids_in_any_order_all_succeed::<$store>().await;
-            }
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn many_may_open_an_empty_database_at_once() {
-                super::many_may_open_an_empty_database_at_once::<$store>().await;
             }
 
             #[tokio::test(flavor = "multi_thread")]

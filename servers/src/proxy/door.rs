@@ -3,6 +3,8 @@
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -38,7 +40,7 @@ impl Door {
     pub(super) fn close(&mut self) -> io::Result<()> {
         if matches!(self.socket, Socket::Listening { .. }) {
             self.socket = Socket::Missing;
-            self.socket = Socket::Reserved(reserve(self.address)?);
+            self.socket = Socket::Reserved(reserve_soon(self.address)?);
         }
         Ok(())
     }
@@ -81,6 +83,20 @@ fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
+/// Reserves a port whose listener was just closed. A process that another thread is starting has a copy of it, until it
+/// becomes its program.
+fn reserve_soon(address: SocketAddr) -> io::Result<TcpSocket> {
+    let started = Instant::now();
+    loop {
+        match reserve(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && started.elapsed() < Duration::from_secs(5) => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            reserved => return reserved,
+        }
+    }
+}
+
 fn listen(socket: TcpSocket) -> io::Result<Socket> {
     let listener = socket.listen(1024)?.into_std()?;
     let waiting = listener.try_clone()?;
@@ -105,5 +121,19 @@ mod tests {
             door.reopen().unwrap();
             TcpStream::connect(address).await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn a_door_closes_while_a_process_that_is_being_started_has_a_copy_of_it() {
+        let (mut door, address) = Door::open((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let Socket::Listening { waiting, .. } = &door.socket else { panic!("it is open") };
+        let copy = waiting.try_clone().unwrap();
+        let started = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(50));
+            drop(copy);
+        });
+        door.close().unwrap();
+        assert_eq!(TcpStream::connect(address).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        started.join().unwrap();
     }
 }

@@ -4,14 +4,16 @@ use acs_identity_core::ErrorKind;
 use sqlx::mysql::MySqlDatabaseError;
 
 use crate::error::{Code, Failure};
+use crate::remote::tls;
 
 /// A driver's error as a failure. Only its code is kept.
 pub(super) fn failure(error: sqlx::Error) -> Failure {
     match error {
         sqlx::Error::PoolClosed => Failure::Closed,
         sqlx::Error::PoolTimedOut => Failure::NoConnection,
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => Failure::Cut { source: None },
-        sqlx::Error::Tls(_) => Failure::Setup("no TLS connection that both sides accept could be made"),
+        sqlx::Error::Io(error) => tls::broken(&error),
+        sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => Failure::Cut { source: None },
+        sqlx::Error::Tls(_) => tls::UNUSABLE,
         sqlx::Error::Configuration(_) => Failure::Setup("the connection's options cannot be used"),
         sqlx::Error::Database(error) => match error.try_downcast_ref::<MySqlDatabaseError>() {
             Some(error) => number(error.number()),
@@ -45,7 +47,10 @@ fn number(number: u16) -> Failure {
         1290 | 1792 | 1836 => (ErrorKind::Unavailable, "the server takes no writes now"),
         1040 | 1203 | 1226 => (ErrorKind::Unavailable, "the server has no room for the connection"),
         1021 | 1114 => (ErrorKind::Unavailable, "the disk is full"),
-        1044 | 1045 | 1130 | 1142 | 1143 | 1227 | 1370 | 1419 | 1698 => {
+        // MariaDB says the same to a client without TLS where that is demanded.
+        1045 | 1698 => (ErrorKind::Denied, "the server refuses the credentials, or a connection without TLS"),
+        3159 => (ErrorKind::Denied, "the server takes no connections without TLS"),
+        1044 | 1130 | 1142 | 1143 | 1227 | 1370 | 1419 => {
             (ErrorKind::Denied, "the server refuses the user, or what it wants to do")
         }
         1049 => (ErrorKind::Misconfigured, "there is no such database"),
@@ -74,6 +79,7 @@ mod tests {
             (1927, ErrorKind::Unavailable),
             (1969, ErrorKind::Timeout),
             (1045, ErrorKind::Denied),
+            (3159, ErrorKind::Denied),
             (1049, ErrorKind::Misconfigured),
             (1146, ErrorKind::Misconfigured),
             (1040, ErrorKind::Unavailable),

@@ -26,7 +26,7 @@ use fault::{commit_failure, failure};
 ///
 /// # Connections and TLS
 /// The URL is `mysql://user:password@host:port/database?ssl-mode=VERIFY_IDENTITY`. Without `ssl-mode` TLS is used if the server
-/// offers it, and its certificate is not checked; `VERIFY_IDENTITY` checks it by the system's certificate authorities, or by the one in
+/// offers it, and its certificate is not checked; `VERIFY_IDENTITY` checks it by the system's certificate authorities and by those in
 /// the file that `ssl-ca` names. Without TLS, the password methods of MySQL 8 that need RSA are not supported.
 ///
 /// # What the server needs
@@ -206,10 +206,13 @@ impl Remote for MySql {
     }
 
     async fn set_up(connection: &mut MySqlConnection, deadline: Duration) -> Result<(), sqlx::Error> {
-        let seconds = deadline.as_secs().max(1);
+        let (seconds, milliseconds) = (deadline.as_secs().max(1), deadline.as_millis());
+        let fraction = deadline.as_secs_f64();
+        // MariaDB ends any statement, MySQL one that only reads. Each runs the comment that is for it, and skips the other.
         let sql = format!(
-            "SET autocommit = 1, innodb_lock_wait_timeout = {seconds}, \
-                net_read_timeout = {seconds}, net_write_timeout = {seconds}"
+            "SET autocommit = 1, innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}, \
+                net_read_timeout = {seconds}, net_write_timeout = {seconds} \
+                /*M! , max_statement_time = {fraction} */ /*!80000 , max_execution_time = {milliseconds} */"
         );
         connection.execute(sqlx::AssertSqlSafe(sql)).await.map(drop)
     }

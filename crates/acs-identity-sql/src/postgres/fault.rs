@@ -3,14 +3,16 @@
 use acs_identity_core::ErrorKind;
 
 use crate::error::{Code, Failure};
+use crate::remote::tls;
 
 /// A driver's error as a failure. Only its code is kept.
 pub(super) fn failure(error: sqlx::Error) -> Failure {
     match error {
         sqlx::Error::PoolClosed => Failure::Closed,
         sqlx::Error::PoolTimedOut => Failure::NoConnection,
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => Failure::Cut { source: None },
-        sqlx::Error::Tls(_) => Failure::Setup("no TLS connection that both sides accept could be made"),
+        sqlx::Error::Io(error) => tls::broken(&error),
+        sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => Failure::Cut { source: None },
+        sqlx::Error::Tls(_) => tls::UNUSABLE,
         sqlx::Error::Configuration(_) => Failure::Setup("the connection's options cannot be used"),
         sqlx::Error::Database(error) => match error.code() {
             Some(state) => sql_state(&state),
@@ -49,6 +51,10 @@ fn sql_state(state: &str) -> Failure {
         (_, "55P03") => return Failure::Locked { source },
         (_, "57014") => (ErrorKind::Timeout, "the server gave the statement up"),
         (_, "25006") => (ErrorKind::Unavailable, "the server takes no writes now"),
+        (_, "28000") => (
+            ErrorKind::Denied,
+            "the server takes no such connection: TLS, another host, user or database may be demanded",
+        ),
         ("28", _) => (ErrorKind::Denied, "the server refuses the credentials"),
         (_, "42501") => (ErrorKind::Denied, "the role may not do that"),
         ("3D" | "3F", _) => (ErrorKind::Misconfigured, "there is no such database or schema"),
@@ -77,6 +83,7 @@ mod tests {
             ("57P01", ErrorKind::Unavailable),
             ("55P03", ErrorKind::Unavailable),
             ("57014", ErrorKind::Timeout),
+            ("28000", ErrorKind::Denied),
             ("28P01", ErrorKind::Denied),
             ("42501", ErrorKind::Denied),
             ("3D000", ErrorKind::Misconfigured),

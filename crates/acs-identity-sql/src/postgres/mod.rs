@@ -26,7 +26,7 @@ use fault::{commit_failure, failure};
 ///
 /// # Connections and TLS
 /// The URL is `postgres://user:password@host:port/database?sslmode=verify-full`. Without `sslmode` TLS is used if the server
-/// offers it, and its certificate is not checked; `verify-full` checks it by the system's certificate authorities, or by the one
+/// offers it, and its certificate is not checked; `verify-full` checks it by the system's certificate authorities and by those
 /// in the file that `sslrootcert` names. `sslcert` and `sslkey` name a client's own. The pool opens up to
 /// [`max_connections`](RemoteOptions::max_connections), each with limits near the deadline for statements, locks and idle
 /// transactions, and with sequential scans and `jit` off, as each statement of the store has an index and is short.
@@ -65,7 +65,7 @@ use fault::{commit_failure, failure};
 /// A call has a deadline (see [`call_deadline`](RemoteOptions::call_deadline)). Until then it is begun again if its connection
 /// was lost or another transaction was in its way, which is safe as nothing was committed. A commit is sent once: if the
 /// connection is lost in it, or the deadline passes, the call is `OutcomeUnknown`. `link_many`, `import`,
-/// `unlink_customer` and `purge_expired` work in transactions of some hundred rows, each of which has the deadline; the
+/// `unlink_customer` and `purge_expired` work in transactions of up to a thousand rows, each of which has the deadline; the
 /// first one that fails ends the call, and what was not tried is `Unavailable`.
 ///
 /// # Cancellation

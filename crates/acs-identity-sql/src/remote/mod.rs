@@ -3,6 +3,7 @@
 mod held;
 mod open;
 mod options;
+pub(crate) mod tls;
 
 use std::future::Future;
 use std::time::Duration;

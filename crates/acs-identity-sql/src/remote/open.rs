@@ -4,7 +4,7 @@ use acs_identity_core::{Capabilities, Capability, Error, Result};
 use sqlx::pool::PoolOptions;
 
 use super::options::Source;
-use super::{Remote, RemoteOptions};
+use super::{Remote, RemoteOptions, tls};
 use crate::error::Failure;
 use crate::run::run;
 use crate::schema;
@@ -47,6 +47,7 @@ fn pool<R: Remote>(options: &RemoteOptions<R>) -> Result<R::Pool, Failure> {
         Source::Pool(pool) => return Ok(pool.clone()),
         Source::Url(url) => url,
     };
+    tls::check_files(url)?;
     let deadline = options.call_deadline;
     let pool = PoolOptions::<R::Database>::new()
         .max_connections(options.max_connections)

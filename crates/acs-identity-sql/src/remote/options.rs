@@ -128,7 +128,7 @@ impl<R: Remote> RemoteOptions<R> {
     /// `InvalidInput` before any I/O if an option is out of its limits or the URL can't be one. `Unavailable` or `Timeout`
     /// if the server can't be reached, `Denied` if it refuses the credentials or the statements. `Misconfigured` if
     /// the database does not exist, can't keep the promises (each store says which settings are refused), or has a newer schema
-    /// than this release knows.
+    /// than this release knows, or if the TLS that the URL demands can't be had.
     ///
     /// # Cancellation
     /// Dropped, nothing is left open; what was made of the schema stays.

@@ -135,6 +135,6 @@ mod tests {
             assert!(plan.contains(&format!("INDEX {index}")), "{plan}");
         }
         let plan = plan(&mut connection, STATEMENTS.update.within(64).unwrap().1).await;
-        assert_eq!(plan, format!("SCAN 64-ROW VALUES CLAUSE; {by_key}"));
+        assert_eq!(plan, format!("SCAN 10-ROW VALUES CLAUSE; {by_key}"));
     }
 }

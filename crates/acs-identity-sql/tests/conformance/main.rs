@@ -1,5 +1,8 @@
 //! The SQL stores keep the promises of a store.
 
+#[path = "../common/by_hand.rs"]
+#[allow(dead_code, reason = "not each of the tests needs all of it")]
+mod by_hand;
 mod server;
 mod sqlite;
 #[path = "../common/store.rs"]

@@ -1,0 +1,149 @@
+-- version 1
+BEGIN;
+
+CREATE TABLE acs_identity_schema (
+    version bigint PRIMARY KEY
+);
+
+CREATE TABLE acs_identity_mappings (
+    namespace text COLLATE "C" NOT NULL,
+    acs_id text COLLATE "C" NOT NULL,
+    customer_id text COLLATE "C",
+    properties text,
+    created_at bigint NOT NULL,
+    expires_at bigint,
+    revision bigint NOT NULL,
+    PRIMARY KEY (namespace, acs_id)
+);
+
+CREATE INDEX acs_identity_mappings_customer
+    ON acs_identity_mappings (namespace, customer_id, created_at, acs_id)
+    WHERE customer_id IS NOT NULL;
+
+CREATE INDEX acs_identity_mappings_expiring
+    ON acs_identity_mappings (namespace, expires_at)
+    WHERE customer_id IS NOT NULL AND expires_at IS NOT NULL;
+
+CREATE INDEX acs_identity_mappings_tombstones
+    ON acs_identity_mappings (expires_at)
+    WHERE customer_id IS NULL;
+
+CREATE TABLE acs_identity_changes (
+    seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    transaction_id xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    namespace text COLLATE "C",
+    acs_id text COLLATE "C",
+    revision bigint,
+    customer_before text COLLATE "C",
+    customer_after text COLLATE "C",
+    at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE INDEX acs_identity_changes_transaction
+    ON acs_identity_changes (transaction_id);
+
+CREATE TABLE acs_identity_trimmed (
+    times bigint NOT NULL,
+    transaction_id xid8 NOT NULL
+);
+
+INSERT INTO acs_identity_trimmed (times, transaction_id) VALUES (0, '0');
+
+CREATE FUNCTION acs_identity_note_insert() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after)
+    SELECT namespace, acs_id, revision, NULL, customer_id FROM new_rows WHERE customer_id IS NOT NULL;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION acs_identity_note_update() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after)
+    SELECT namespace, acs_id, became.revision, was.customer_id, became.customer_id
+    FROM old_rows AS was FULL JOIN new_rows AS became USING (namespace, acs_id)
+    WHERE (was.customer_id IS NOT NULL OR became.customer_id IS NOT NULL)
+        AND (was.customer_id, was.properties, was.created_at, was.expires_at, was.revision)
+            IS DISTINCT FROM (became.customer_id, became.properties, became.created_at, became.expires_at, became.revision)
+        AND (became.acs_id IS NOT NULL AND became.customer_id IS NULL AND became.revision = was.revision
+            AND became.expires_at - was.expires_at >= 3600000000) IS NOT TRUE;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION acs_identity_note_delete() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after)
+    SELECT namespace, acs_id, NULL, customer_id, NULL FROM old_rows WHERE customer_id IS NOT NULL;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION acs_identity_note_truncate() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO acs_identity_changes (namespace, acs_id) VALUES (NULL, NULL);
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER acs_identity_mappings_insert AFTER INSERT ON acs_identity_mappings
+    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION acs_identity_note_insert();
+
+CREATE TRIGGER acs_identity_mappings_update AFTER UPDATE ON acs_identity_mappings
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT
+    EXECUTE FUNCTION acs_identity_note_update();
+
+CREATE TRIGGER acs_identity_mappings_delete AFTER DELETE ON acs_identity_mappings
+    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION acs_identity_note_delete();
+
+CREATE TRIGGER acs_identity_mappings_truncate AFTER TRUNCATE ON acs_identity_mappings
+    FOR EACH STATEMENT EXECUTE FUNCTION acs_identity_note_truncate();
+
+CREATE FUNCTION acs_identity_notify() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    IF current_setting('acs_identity.notify', true) IS DISTINCT FROM 'off' THEN
+        PERFORM pg_notify('acs_identity', max(seq)::text) FROM new_rows HAVING count(*) > 0;
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER acs_identity_changes_notify AFTER INSERT ON acs_identity_changes
+    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION acs_identity_notify();
+
+CREATE FUNCTION acs_identity_note_trim() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    UPDATE acs_identity_trimmed SET times = times + 1, transaction_id = greatest(
+        CASE WHEN transaction_id <= pg_current_xact_id() THEN transaction_id END,
+        (SELECT gone.transaction_id FROM old_rows AS gone ORDER BY gone.transaction_id DESC LIMIT 1)
+    ) WHERE EXISTS (SELECT FROM old_rows);
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION acs_identity_note_loss() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    UPDATE acs_identity_trimmed SET times = times + 1, transaction_id = pg_current_xact_id();
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER acs_identity_changes_trim AFTER DELETE ON acs_identity_changes
+    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION acs_identity_note_trim();
+
+CREATE TRIGGER acs_identity_changes_truncate AFTER TRUNCATE ON acs_identity_changes
+    FOR EACH STATEMENT EXECUTE FUNCTION acs_identity_note_loss();
+
+INSERT INTO acs_identity_schema (version) VALUES (1);
+
+COMMIT;
+-- what was in it
+INSERT INTO acs_identity_mappings (namespace, acs_id, customer_id, properties, created_at, expires_at, revision) VALUES
+('default', '8:acs:r_a', 'bob', '{"team":"blue","note":"\"quoted\" é"}', 1750000000000001, NULL, 1750000000000001),
+('default', '8:acs:r_A', 'bob', NULL, 1750000000000002, NULL, 1750000000000002),
+('default', '8:acs:r_á', 'b''o"b', NULL, 1750000000000003, NULL, 9000000000000),
+('default', '8:acs:r_á', 'b''o"b', NULL, 1750000000000003, 4102444800000000, 1750000000000003),
+('default', '8:acs:xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx', 'bob', NULL, 1750000000000000, NULL, 1750000000000000),
+('default', '4:+15551234567', 'carol', NULL, 1750000000000004, 1750000100000000, 1750000000000004),
+('default', '8:acs:r_gone', NULL, NULL, 1750000000000005, 4102444800000000, 4102444800000005),
+('other', '8:acs:r_a', 'al', NULL, 1750000000000006, NULL, 1750000000000006);
+DELETE FROM acs_identity_changes;
+INSERT INTO acs_identity_changes (seq, transaction_id, namespace, acs_id, revision, customer_before, customer_after) OVERRIDING SYSTEM VALUE VALUES
+(41, '900000000041', 'default', '8:acs:r_a', 1750000000000001, NULL, 'bob'),
+(43, '900000000043', 'default', '8:acs:r_gone', 1750000000000005, 'bob', NULL),
+(44, '900000000044', 'other', '8:acs:r_a', 1750000000000006, NULL, 'al');
+SELECT setval('acs_identity_changes_seq_seq', 44);
+UPDATE acs_identity_trimmed SET times = 40, transaction_id = '900000000040';

@@ -1,0 +1,113 @@
+-- version 1
+BEGIN;
+
+CREATE TABLE acs_identity_schema (
+    version INTEGER PRIMARY KEY
+) STRICT;
+
+CREATE TABLE acs_identity_mappings (
+    namespace TEXT NOT NULL,
+    acs_id TEXT NOT NULL,
+    customer_id TEXT,
+    properties TEXT,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    revision INTEGER NOT NULL,
+    PRIMARY KEY (namespace, acs_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX acs_identity_mappings_customer
+    ON acs_identity_mappings (namespace, customer_id, created_at, acs_id)
+    WHERE customer_id IS NOT NULL;
+
+CREATE INDEX acs_identity_mappings_expiring
+    ON acs_identity_mappings (namespace, expires_at)
+    WHERE customer_id IS NOT NULL AND expires_at IS NOT NULL;
+
+CREATE INDEX acs_identity_mappings_tombstones
+    ON acs_identity_mappings (expires_at)
+    WHERE customer_id IS NULL;
+
+CREATE TABLE acs_identity_changes (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    namespace TEXT NOT NULL,
+    acs_id TEXT NOT NULL,
+    revision INTEGER,
+    customer_before TEXT,
+    customer_after TEXT,
+    at INTEGER NOT NULL DEFAULT (unixepoch())
+) STRICT;
+
+CREATE TRIGGER acs_identity_changes_trim AFTER INSERT ON acs_identity_changes
+BEGIN
+    DELETE FROM acs_identity_changes WHERE seq <= NEW.seq - 10000;
+END;
+
+CREATE TRIGGER acs_identity_changes_age AFTER INSERT ON acs_identity_changes
+WHEN abs(NEW.at - (SELECT at FROM acs_identity_changes ORDER BY seq LIMIT 1)) >= 3600
+BEGIN
+    DELETE FROM acs_identity_changes
+    WHERE seq < (SELECT min(seq) FROM acs_identity_changes) + 500 AND abs(NEW.at - at) >= 3600;
+END;
+
+CREATE TRIGGER acs_identity_mappings_insert AFTER INSERT ON acs_identity_mappings
+WHEN NEW.customer_id IS NOT NULL
+BEGIN
+    INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after)
+    VALUES (NEW.namespace, NEW.acs_id, NEW.revision, NULL, NEW.customer_id);
+END;
+
+CREATE TRIGGER acs_identity_mappings_replace BEFORE INSERT ON acs_identity_mappings
+BEGIN
+    INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after)
+    SELECT namespace, acs_id, NULL, customer_id, NEW.customer_id FROM acs_identity_mappings
+    WHERE namespace = NEW.namespace AND acs_id = NEW.acs_id
+        AND customer_id IS NOT NULL AND customer_id IS NOT NEW.customer_id;
+END;
+
+CREATE TRIGGER acs_identity_mappings_update AFTER UPDATE ON acs_identity_mappings
+WHEN OLD.namespace = NEW.namespace AND OLD.acs_id = NEW.acs_id
+    AND (OLD.customer_id IS NOT NULL OR NEW.customer_id IS NOT NULL)
+    AND (OLD.customer_id IS NOT NEW.customer_id OR OLD.properties IS NOT NEW.properties
+        OR OLD.created_at IS NOT NEW.created_at OR OLD.expires_at IS NOT NEW.expires_at
+        OR OLD.revision IS NOT NEW.revision)
+    AND (NEW.customer_id IS NULL AND NEW.revision = OLD.revision
+        AND NEW.expires_at - OLD.expires_at >= 3600000000) IS NOT TRUE
+BEGIN
+    INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after)
+    VALUES (NEW.namespace, NEW.acs_id, NEW.revision, OLD.customer_id, NEW.customer_id);
+END;
+
+CREATE TRIGGER acs_identity_mappings_move AFTER UPDATE ON acs_identity_mappings
+WHEN OLD.namespace <> NEW.namespace OR OLD.acs_id <> NEW.acs_id
+BEGIN
+    INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after)
+    SELECT OLD.namespace, OLD.acs_id, NULL, OLD.customer_id, NULL WHERE OLD.customer_id IS NOT NULL
+    UNION ALL
+    SELECT NEW.namespace, NEW.acs_id, NEW.revision, NULL, NEW.customer_id WHERE NEW.customer_id IS NOT NULL;
+END;
+
+CREATE TRIGGER acs_identity_mappings_delete AFTER DELETE ON acs_identity_mappings
+WHEN OLD.customer_id IS NOT NULL
+BEGIN
+    INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after)
+    VALUES (OLD.namespace, OLD.acs_id, NULL, OLD.customer_id, NULL);
+END;
+
+INSERT INTO acs_identity_schema (version) VALUES (1);
+
+COMMIT;
+-- what was in it
+INSERT INTO acs_identity_mappings (namespace, acs_id, customer_id, properties, created_at, expires_at, revision) VALUES
+('default', '8:acs:r_a', 'bob', '{"team":"blue","note":"\"quoted\" é"}', 1750000000000001, NULL, 1750000000000001),
+('default', '8:acs:r_A', 'bob', NULL, 1750000000000002, NULL, 1750000000000002),
+('default', '8:acs:r_á', 'b''o"b', NULL, 1750000000000003, NULL, 9000000000000),
+('default', '8:acs:r_á', 'b''o"b', NULL, 1750000000000003, 4102444800000000, 1750000000000003),
+('default', '8:acs:xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx', 'bob', NULL, 1750000000000000, NULL, 1750000000000000),
+('default', '4:+15551234567', 'carol', NULL, 1750000000000004, 1750000100000000, 1750000000000004),
+('default', '8:acs:r_gone', NULL, NULL, 1750000000000005, 4102444800000000, 4102444800000005),
+('other', '8:acs:r_a', 'al', NULL, 1750000000000006, NULL, 1750000000000006);
+DELETE FROM acs_identity_changes;
+INSERT INTO acs_identity_changes (seq, namespace, acs_id, revision, customer_before, customer_after, at) VALUES (41, 'default', '8:acs:r_a', 1750000000000001, NULL, 'bob', unixepoch());
+INSERT INTO acs_identity_changes (seq, namespace, acs_id, revision, customer_before, customer_after, at) VALUES (43, 'default', '8:acs:r_gone', 1750000000000005, 'bob', NULL, unixepoch());
+INSERT INTO acs_identity_changes (seq, namespace, acs_id, revision, customer_before, customer_after, at) VALUES (44, 'other', '8:acs:r_a', 1750000000000006, NULL, 'al', unixepoch());

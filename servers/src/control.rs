@@ -1,0 +1,70 @@
+//! Commands to private servers of Redis.
+
+use std::collections::HashMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ::redis::{Client, Cmd, FromRedisValue, RedisResult};
+
+/// The longest time that servers take to agree on anything.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Runs one command on a connection of its own.
+pub(crate) fn ask<T: FromRedisValue>(port: u16, command: &Cmd) -> Result<T, String> {
+    let answer = || -> RedisResult<T> {
+        let patience = Duration::from_secs(5);
+        let client = Client::open(format!("redis://127.0.0.1:{port}"))?;
+        let mut connection = client.get_connection_with_timeout(patience)?;
+        connection.set_read_timeout(Some(patience))?;
+        connection.set_write_timeout(Some(patience))?;
+        command.query(&mut connection)
+    };
+    answer().map_err(|error| {
+        let name = command.args_iter().next().map(|arg| match arg {
+            ::redis::Arg::Simple(name) => String::from_utf8_lossy(name).into_owned(),
+            _ => String::new(),
+        });
+        format!("Redis on port {port} does not do {}: {error}", name.unwrap_or_default())
+    })
+}
+
+/// Runs one command whose answer is `OK`.
+pub(crate) fn tell(port: u16, command: &Cmd) -> Result<(), String> {
+    ask(port, command)
+}
+
+/// Whether a server is the replica of the one at this port, with all that was written up to now.
+pub(crate) fn follows(port: u16, primary: u16) -> Result<bool, String> {
+    let info: String = ask(port, ::redis::cmd("INFO").arg("replication"))?;
+    let fields: HashMap<&str, &str> = info.lines().filter_map(|line| line.trim_end().split_once(':')).collect();
+    let is = |name, value: &str| fields.get(name).is_some_and(|field| *field == value);
+    Ok(is("role", "slave") && is("master_link_status", "up") && is("master_port", &primary.to_string()))
+}
+
+/// Waits until all is well.
+///
+/// # Errors
+/// After a minute: what is not.
+pub(crate) fn wait_for(mut check: impl FnMut() -> Result<(), String>) -> Result<(), String> {
+    let started = Instant::now();
+    loop {
+        match check() {
+            Err(problem) if started.elapsed() >= DEADLINE => return Err(format!("still after a minute: {problem}")),
+            Err(_) => thread::sleep(Duration::from_millis(20)),
+            Ok(()) => return Ok(()),
+        }
+    }
+}
+
+/// Runs a job for each number below `count`, all at once.
+pub(crate) fn at_once<T: Send>(
+    count: usize,
+    job: impl Fn(usize) -> Result<T, String> + Sync,
+) -> Result<Vec<T>, String> {
+    thread::scope(|scope| {
+        let job = &job;
+        let jobs: Vec<_> = (0..count).map(|number| scope.spawn(move || job(number))).collect();
+        let done = jobs.into_iter().map(|job| job.join().unwrap_or_else(|_| Err("a start panicked".to_owned())));
+        done.collect()
+    })
+}
