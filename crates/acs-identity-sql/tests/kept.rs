@@ -157,8 +157,10 @@ async fn writes_forget_what_is_old<S: Still>() {
     let mut fixture = Fixture::<S>::new().await;
     fixture.link_100().await;
     assert_eq!(fixture.store.unlink_customer(&bob()).await.unwrap(), 100);
+    fixture.still.settle().await;
     fixture.still.advance(HOUR).await;
     fixture.age_the_log().await;
+    assert_eq!((fixture.tombstones().await, fixture.logged().await), (100, 200));
     let start = tokio::time::Instant::now();
     for n in 0.. {
         let old = fixture.count("SELECT count(*) FROM acs_identity_changes WHERE acs_id < 'a'").await;
