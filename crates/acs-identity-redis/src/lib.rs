@@ -1,0 +1,23 @@
+//! The Redis store of `acs-identity`: Azure Communication Services IDs mapped to an application's own users, in Redis or Valkey, on
+//! one server, on the primary that Sentinel names, or in a cluster.
+
+mod answer;
+mod check;
+mod clocks;
+mod error;
+mod keys;
+mod nodes;
+mod options;
+mod purge;
+mod read;
+mod record;
+mod repair;
+mod reverse;
+mod scan;
+mod script;
+mod step;
+mod store;
+mod write;
+
+pub use options::RedisOptions;
+pub use store::RedisStore;

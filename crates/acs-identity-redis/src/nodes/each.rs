@@ -1,0 +1,231 @@
+//! Commands, each of which goes to the node that has its key.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use redis::{Cmd, Pipeline, Value, cmd};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::{Node, Nodes, Topology, random_fraction};
+use crate::error::{Elsewhere, Failure, Trouble};
+use crate::script::Script;
+
+/// A command about keys of one slot.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    pub(crate) slot: u16,
+    pub(crate) command: Cmd,
+    /// The script that the command runs, if it does.
+    pub(crate) script: Option<&'static Script>,
+}
+
+/// Whether commands may be sent again when their answer was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sort {
+    /// They change nothing. Once.
+    Read,
+    /// Never: what became of them is unknown then.
+    Write,
+}
+
+/// The longest pause before commands are sent again that were not carried out.
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
+/// A command that has no answer yet.
+struct Pending {
+    place: usize,
+    elsewhere: Elsewhere,
+    /// Why it has none.
+    failure: Failure,
+    /// Whether an answer was lost already.
+    lost: bool,
+}
+
+/// Where a part of the commands goes.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum To {
+    Node(usize),
+    Asking(String, u16),
+}
+
+impl Nodes {
+    /// Carries out commands, those for one node in one pipeline, the nodes at once, with an answer for each. What was certainly
+    /// not carried out is sent again, to whom it may concern by then, until it is time to end.
+    pub(crate) async fn each(&self, asks: &[Ask], sort: Sort, end: Instant) -> Vec<Result<Value, Failure>> {
+        let mut answers: Vec<Option<Result<Value, Failure>>> = asks.iter().map(|_| None).collect();
+        let mut pending: Vec<Pending> = (0..asks.len())
+            .map(|place| Pending { place, elsewhere: Elsewhere::Here, failure: Failure::NoConnection, lost: false })
+            .collect();
+        let mut pause = Duration::from_millis(2);
+        while !pending.is_empty() {
+            let topology = self.topology();
+            if self.is_closed() {
+                settle(&mut answers, &mut pending, |_| Failure::Closed);
+                break;
+            }
+            let (parts, mut again) = self.parts(&topology, asks, std::mem::take(&mut pending));
+            let sent = parts.into_iter().map(|(node, part)| async move {
+                let answers = timeout_at(end, send(&node, asks, &part, sort)).await;
+                (part, answers.unwrap_or(Err(Trouble::Lost(Failure::NoAnswer))))
+            });
+            for (part, sent) in join_all(sent).await {
+                match sent {
+                    Ok(values) => {
+                        for (pending, value) in part.into_iter().zip(values) {
+                            let trouble = match value {
+                                Value::ServerError(error) => Trouble::of(error),
+                                value => {
+                                    answers[pending.place] = Some(Ok(value));
+                                    continue;
+                                }
+                            };
+                            judge(pending, trouble, sort, &mut answers, &mut again);
+                        }
+                    }
+                    Err(trouble) => {
+                        for pending in part {
+                            judge(pending, trouble.clone(), sort, &mut answers, &mut again);
+                        }
+                    }
+                }
+            }
+            pending = again;
+            if pending.is_empty() {
+                break;
+            }
+            if Instant::now() >= end {
+                settle(&mut answers, &mut pending, |pending| pending.failure);
+                break;
+            }
+            if pending.iter().any(|pending| pending.elsewhere == Elsewhere::Unknown) {
+                // Whether or not something is found, there is a next time.
+                let _ = timeout_at(end, self.look(topology.number)).await;
+            }
+            if pending.iter().any(|pending| matches!(pending.elsewhere, Elsewhere::Here | Elsewhere::Unknown)) {
+                // Of a random length, so that not all come back at once.
+                sleep_until(end.min(Instant::now() + pause.mul_f64(random_fraction()))).await;
+                pause = LONGEST_PAUSE.min(2 * pause);
+            }
+        }
+        answers.into_iter().map(|answer| answer.unwrap_or(Err(Failure::Answer))).collect()
+    }
+
+    /// The commands by who is to carry them out; and those for which there is nobody now.
+    fn parts(
+        &self,
+        topology: &Topology,
+        asks: &[Ask],
+        pending: Vec<Pending>,
+    ) -> (Vec<(Arc<Node>, Vec<Pending>)>, Vec<Pending>) {
+        let mut parts: BTreeMap<To, Vec<Pending>> = BTreeMap::new();
+        let mut nowhere = Vec::new();
+        for mut pending in pending {
+            let to = match &pending.elsewhere {
+                Elsewhere::Ask(host, port) => Some(To::Asking(host.clone(), *port)),
+                _ => topology.owner(asks[pending.place].slot).map(To::Node),
+            };
+            match to {
+                Some(to) => parts.entry(to).or_default().push(pending),
+                None => {
+                    (pending.elsewhere, pending.failure) = (Elsewhere::Unknown, Failure::Uncovered);
+                    nowhere.push(pending);
+                }
+            }
+        }
+        let mut found = Vec::with_capacity(parts.len());
+        for (to, part) in parts {
+            let node = match to {
+                To::Node(place) => Ok(topology.nodes[place].clone()),
+                To::Asking(host, port) => {
+                    match topology.nodes.iter().find(|node| node.host == host && node.port == port) {
+                        Some(node) => Ok(node.clone()),
+                        None => Node::new(host, port, self.settings.clone()).map(Arc::new),
+                    }
+                }
+            };
+            match node {
+                Ok(node) => found.push((node, part)),
+                Err(failure) => nowhere.extend(part.into_iter().map(|pending| Pending {
+                    elsewhere: Elsewhere::Unknown,
+                    failure: failure.clone(),
+                    ..pending
+                })),
+            }
+        }
+        (found, nowhere)
+    }
+}
+
+/// Sends commands to one node, with an answer each.
+async fn send(node: &Node, asks: &[Ask], part: &[Pending], sort: Sort) -> Result<Vec<Value>, Trouble> {
+    let mut commands = Pipeline::with_capacity(part.len() + 1);
+    let mut loads: Vec<&Script> = Vec::new();
+    for pending in part.iter().filter(|pending| pending.elsewhere == Elsewhere::WithScript) {
+        if let Some(script) = asks[pending.place].script
+            && !loads.iter().any(|load| std::ptr::eq(*load, script))
+        {
+            loads.push(script);
+            commands.add_command(script.load());
+        }
+    }
+    // Which of the answers are those to the commands.
+    let mut wanted = Vec::with_capacity(part.len());
+    for pending in part {
+        if let Elsewhere::Ask(..) = pending.elsewhere {
+            commands.add_command(cmd("ASKING"));
+        }
+        wanted.push(commands.len());
+        commands.add_command(asks[pending.place].command.clone());
+    }
+    let mut answers = match sort {
+        Sort::Read => node.send(&commands).await?,
+        Sort::Write => node.write(&mut commands).await?,
+    };
+    if answers.len() <= wanted.last().copied().unwrap_or(0) {
+        return Err(Trouble::Lost(Failure::Answer));
+    }
+    Ok(wanted.into_iter().map(|place| std::mem::replace(&mut answers[place], Value::Nil)).collect())
+}
+
+/// What becomes of a command that was not answered as it should be.
+fn judge(
+    mut pending: Pending,
+    trouble: Trouble,
+    sort: Sort,
+    answers: &mut [Option<Result<Value, Failure>>],
+    again: &mut Vec<Pending>,
+) {
+    let place = pending.place;
+    match trouble {
+        Trouble::NotDone(failure, elsewhere) => {
+            // A script that is missing after it was loaded will be missing for ever.
+            let loaded = pending.elsewhere == Elsewhere::WithScript && elsewhere == Elsewhere::WithScript;
+            (pending.elsewhere, pending.failure) = (elsewhere, failure);
+            match loaded {
+                true => answers[place] = Some(Err(Failure::Answer)),
+                false => again.push(pending),
+            }
+        }
+        Trouble::Lost(Failure::Unacknowledged) => answers[place] = Some(Err(Failure::Unacknowledged)),
+        Trouble::Lost(_) if sort == Sort::Write => answers[place] = Some(Err(Failure::OutcomeUnknown)),
+        Trouble::Lost(failure) if pending.lost => answers[place] = Some(Err(failure)),
+        Trouble::Lost(failure) => {
+            (pending.elsewhere, pending.failure, pending.lost) = (Elsewhere::Unknown, failure, true);
+            again.push(pending);
+        }
+        Trouble::Final(failure) => answers[place] = Some(Err(failure)),
+    }
+}
+
+fn settle(
+    answers: &mut [Option<Result<Value, Failure>>],
+    pending: &mut Vec<Pending>,
+    failure: impl Fn(Pending) -> Failure,
+) {
+    for pending in pending.drain(..) {
+        let place = pending.place;
+        answers[place] = Some(Err(failure(pending)));
+    }
+}

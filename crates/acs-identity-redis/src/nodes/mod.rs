@@ -1,0 +1,114 @@
+//! The servers of a deployment: one, one behind Sentinel, or the nodes of a cluster; and which of them has a key.
+//!
+//! The driver has a cluster client. It is not used, for three reasons: it sends a command again when a connection is lost,
+//! also a write whose outcome is unknown then; it throws away all answers of a pipeline if one of its keys has moved; and it
+//! does not tell when the cluster changes, which a change feed has to know.
+
+mod discover;
+mod each;
+mod node;
+mod settings;
+mod topology;
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
+
+use crate::error::Failure;
+pub(crate) use each::{Ask, Sort};
+pub(crate) use node::Node;
+pub(crate) use settings::{Address, Settings};
+pub(crate) use topology::Topology;
+
+/// How the servers are found.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// One server, which never changes.
+    Single(Address),
+    /// The primary of this name, which the sentinels know.
+    Sentinel { sentinels: Arc<Settings>, addresses: Vec<Address>, name: String },
+    /// A cluster, of which these nodes are known.
+    Cluster(Vec<Address>),
+}
+
+/// The servers of a deployment.
+#[derive(Debug)]
+pub(crate) struct Nodes {
+    place: Place,
+    settings: Arc<Settings>,
+    topology: watch::Sender<Arc<Topology>>,
+    /// Held by whoever looks for the nodes, with when that was done last.
+    looking: Mutex<Option<Instant>>,
+    closed: AtomicBool,
+}
+
+/// The shortest time between two looks for the nodes, however many calls ask for one.
+const SHORTEST_LOOK: Duration = Duration::from_millis(50);
+
+impl Nodes {
+    /// Finds the servers.
+    pub(crate) async fn find(place: Place, settings: Settings) -> Result<Self, Failure> {
+        let settings = Arc::new(settings);
+        let (topology, _) = watch::channel(Arc::new(Topology::default()));
+        let nodes = Self { place, settings, topology, looking: Mutex::new(None), closed: AtomicBool::new(false) };
+        nodes.look(0).await?;
+        Ok(nodes)
+    }
+
+    /// Whether all keys are on one server.
+    pub(crate) fn is_whole(&self) -> bool {
+        !matches!(self.place, Place::Cluster(_))
+    }
+
+    /// The servers as they are known now.
+    pub(crate) fn topology(&self) -> Arc<Topology> {
+        self.topology.borrow().clone()
+    }
+
+    /// Tells when the servers change.
+    pub(crate) fn watch(&self) -> watch::Receiver<Arc<Topology>> {
+        self.topology.subscribe()
+    }
+
+    /// Looks for the servers anew, unless somebody has since this topology was seen.
+    pub(crate) async fn look(&self, seen: u64) -> Result<(), Failure> {
+        let mut last = self.looking.lock().await;
+        if self.is_closed() {
+            return Err(Failure::Closed);
+        }
+        let recent = last.is_some_and(|last| last.elapsed() < SHORTEST_LOOK);
+        let present = self.topology();
+        if recent || (present.number != seen && present.number != 0) {
+            return Ok(());
+        }
+        let found = self.discover(&present).await;
+        *last = Some(Instant::now());
+        let found = found?;
+        if !found.is_same(&present) {
+            self.topology.send_replace(Arc::new(found));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Lets no call in any more.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        for node in &self.topology().nodes {
+            node.close();
+        }
+        self.topology.send_replace(Arc::new(Topology::default()));
+    }
+}
+
+/// From 0 to 1, different each time. The standard library's hashers are seeded at random.
+pub(crate) fn random_fraction() -> f64 {
+    RandomState::new().hash_one(0) as f64 / u64::MAX as f64
+}

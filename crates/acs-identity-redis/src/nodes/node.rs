@@ -1,0 +1,199 @@
+//! One server, and the connections to it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, PushInfo, PushKind, Value};
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::Instant;
+
+use super::Settings;
+use crate::error::{Failure, Trouble, connect_failure, trouble};
+
+/// The first pause after a connection could not be made, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// One server of a deployment.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    client: Client,
+    settings: Arc<Settings>,
+    /// For all commands, or for those that only read if writes have to be acknowledged by replicas.
+    plain: Arc<Link>,
+    /// For writes that have to be acknowledged: the connection stands still while it waits for the replicas.
+    acknowledged: Arc<Link>,
+}
+
+/// A connection that is made when it is needed, and made anew after it was lost.
+#[derive(Debug, Default)]
+struct Link {
+    state: Mutex<State>,
+    /// Held by whoever connects, so that only one does.
+    connecting: AsyncMutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    connection: Option<MultiplexedConnection>,
+    /// Which connection it is, so that nobody takes a new one for the one that he has seen fail.
+    number: u64,
+    /// When it may be tried again after a failure, and what the failure was.
+    pause: Option<(Instant, Duration, Failure)>,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("connected", &self.connection.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    pub(crate) fn new(host: String, port: u16, settings: Arc<Settings>) -> Result<Self, Failure> {
+        let client = settings.client(&host, port)?;
+        Ok(Self { host, port, client, settings, plain: Arc::default(), acknowledged: Arc::default() })
+    }
+
+    /// Sends one command that only reads, over the connection that all share.
+    pub(crate) async fn read(&self, command: &Cmd) -> Result<Value, Trouble> {
+        let (mut connection, number) = self.connection(&self.plain).await.map_err(not_sent)?;
+        let answer = match connection.send_packed_command(command).await {
+            Ok(Value::ServerError(error)) => Err(error.into()),
+            answer => answer,
+        };
+        answer.map_err(|error| self.plain.judge(number, &error))
+    }
+
+    /// Sends commands as one pipeline, with an answer each; the whole fails if the connection does.
+    pub(crate) async fn send(&self, commands: &Pipeline) -> Result<Vec<Value>, Trouble> {
+        self.send_over(&self.plain, commands).await
+    }
+
+    /// The same for writes, which are only done when so many replicas have them as the settings say.
+    pub(crate) async fn write(&self, commands: &mut Pipeline) -> Result<Vec<Value>, Trouble> {
+        let Some((replicas, patience)) = self.settings.acknowledged else {
+            return self.send_over(&self.plain, commands).await;
+        };
+        commands.cmd("WAIT").arg(replicas).arg(patience.as_millis() as u64);
+        let mut answers = self.send_over(&self.acknowledged, commands).await?;
+        match answers.pop() {
+            Some(Value::Int(count)) if count >= i64::from(replicas) => Ok(answers),
+            Some(Value::Int(_)) => Err(Trouble::Lost(Failure::Unacknowledged)),
+            _ => Err(Trouble::Lost(Failure::Answer)),
+        }
+    }
+
+    async fn send_over(&self, link: &Arc<Link>, commands: &Pipeline) -> Result<Vec<Value>, Trouble> {
+        let (mut connection, number) = self.connection(link).await.map_err(not_sent)?;
+        let answers = connection.send_packed_commands(commands, 0, commands.len()).await;
+        answers.map_err(|error| link.judge(number, &error))
+    }
+
+    /// The connection, which is made if it is not there.
+    async fn connection(&self, link: &Arc<Link>) -> Result<(MultiplexedConnection, u64), Failure> {
+        if let Some(connected) = link.connected() {
+            return Ok(connected);
+        }
+        let _only_one = link.connecting.lock().await;
+        if let Some(connected) = link.connected() {
+            return Ok(connected);
+        }
+        if let Some((until, _, failure)) = &link.lock().pause
+            && *until > Instant::now()
+        {
+            return Err(failure.clone());
+        }
+        match self.connect(Some(Arc::downgrade(link))).await {
+            Ok(connection) => {
+                let mut state = link.lock();
+                state.connection = Some(connection.clone());
+                state.pause = None;
+                Ok((connection, state.number))
+            }
+            Err(failure) => {
+                let mut state = link.lock();
+                let longest = state.pause.as_ref().map_or(FIRST_PAUSE, |(_, last, _)| LONGEST_PAUSE.min(2 * *last));
+                let until = Instant::now() + longest.mul_f64(super::random_fraction());
+                state.pause = Some((until, longest, failure.clone()));
+                Err(failure)
+            }
+        }
+    }
+
+    async fn connect(&self, link: Option<Weak<Link>>) -> Result<MultiplexedConnection, Failure> {
+        let number = link.as_ref().and_then(Weak::upgrade).map(|link| link.lock().number);
+        // Told when the server ends the connection, so that no command has to find out.
+        let ended = move |push: PushInfo| {
+            if push.kind == PushKind::Disconnection
+                && let Some(link) = link.as_ref().and_then(Weak::upgrade)
+            {
+                link.give_up(number.unwrap_or_default());
+            }
+            Ok::<_, Failure>(())
+        };
+        self.connect_with(AsyncConnectionConfig::new().set_push_sender(ended)).await
+    }
+
+    /// A connection of one's own, beside those that all share.
+    pub(crate) async fn connect_with(&self, config: AsyncConnectionConfig) -> Result<MultiplexedConnection, Failure> {
+        let config = config
+            .set_connection_timeout(Some(self.settings.connect_timeout))
+            .set_response_timeout(Some(self.settings.response_timeout))
+            .set_pipeline_buffer_size(PIPELINE);
+        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
+        // The driver's own limit is for the socket; a server that takes connections and says nothing is not covered by it.
+        match tokio::time::timeout(self.settings.connect_timeout, connecting).await {
+            Ok(connected) => connected.map_err(|error| connect_failure(&error)),
+            Err(_) => Err(Failure::NoConnection),
+        }
+    }
+
+    /// Ends the connections when the last call that uses them has ended.
+    pub(crate) fn close(&self) {
+        for link in [&self.plain, &self.acknowledged] {
+            link.lock().connection = None;
+        }
+    }
+}
+
+/// How many commands wait in the driver before they are written, when many are sent at once.
+const PIPELINE: usize = 512;
+
+fn not_sent(failure: Failure) -> Trouble {
+    match failure {
+        Failure::NoConnection | Failure::Cut => Trouble::NotDone(failure, crate::error::Elsewhere::Unknown),
+        failure => Trouble::Final(failure),
+    }
+}
+
+impl Link {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connected(&self) -> Option<(MultiplexedConnection, u64)> {
+        let state = self.lock();
+        state.connection.clone().map(|connection| (connection, state.number))
+    }
+
+    /// What an error means; a connection that is lost, or that does not answer, is not used any more.
+    fn judge(&self, number: u64, error: &redis::RedisError) -> Trouble {
+        let trouble = trouble(error);
+        if matches!(trouble, Trouble::Lost(_)) {
+            self.give_up(number);
+        }
+        trouble
+    }
+
+    fn give_up(&self, number: u64) {
+        let mut state = self.lock();
+        if state.number == number {
+            state.connection = None;
+            state.number += 1;
+        }
+    }
+}

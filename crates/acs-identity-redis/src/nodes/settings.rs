@@ -1,0 +1,84 @@
+//! How servers are connected to.
+
+use std::fmt;
+use std::time::Duration;
+
+use redis::{
+    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo, TlsCertificates,
+};
+
+use crate::error::Failure;
+
+/// What all connections have in common.
+pub(crate) struct Settings {
+    /// User, password and database, and RESP3, which tells when a connection ends.
+    login: RedisConnectionInfo,
+    /// `None`: without TLS.
+    tls: Option<TlsCertificates>,
+    /// Whether a wrong certificate is put up with, which the URL has to say.
+    insecure: bool,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) response_timeout: Duration,
+    /// By how many replicas a write has to be acknowledged, and how long to wait for them.
+    pub(crate) acknowledged: Option<(u32, Duration)>,
+}
+
+/// Without the user and the password.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("tls", &self.tls.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// A host and a port.
+pub(crate) type Address = (String, u16);
+
+impl Settings {
+    /// Of URLs, the first of which says how all are connected to.
+    pub(crate) fn new(urls: &[String], certificates: TlsCertificates) -> Result<(Self, Vec<Address>), Failure> {
+        const BAD: Failure =
+            Failure::Setup("a URL has to be like `redis://user:password@host:6379/0`, or `rediss://` for TLS");
+        let mut settings = None;
+        let mut addresses = Vec::with_capacity(urls.len());
+        for url in urls {
+            let info = url.as_str().into_connection_info().map_err(|_| BAD)?;
+            let (address, tls, insecure) = match info.addr() {
+                ConnectionAddr::Tcp(host, port) => ((host.clone(), *port), None, false),
+                ConnectionAddr::TcpTls { host, port, insecure, .. } => {
+                    ((host.clone(), *port), Some(certificates.clone()), *insecure)
+                }
+                _ => return Err(BAD),
+            };
+            addresses.push(address);
+            settings.get_or_insert_with(|| Self {
+                login: info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3),
+                tls,
+                insecure,
+                connect_timeout: Duration::ZERO,
+                response_timeout: Duration::ZERO,
+                acknowledged: None,
+            });
+        }
+        Ok((settings.ok_or(Failure::Setup("a URL is needed"))?, addresses))
+    }
+
+    pub(super) fn client(&self, host: &str, port: u16) -> Result<Client, Failure> {
+        const BAD: Failure = Failure::Setup("the connection's options or certificates cannot be used");
+        let info = |address: ConnectionAddr| -> Result<ConnectionInfo, Failure> {
+            Ok(address.into_connection_info().map_err(|_| BAD)?.set_redis_settings(self.login.clone()))
+        };
+        match &self.tls {
+            None => Client::open(info(ConnectionAddr::Tcp(host.to_owned(), port))?).map_err(|_| BAD),
+            Some(certificates) => {
+                let insecure = self.insecure;
+                let address = ConnectionAddr::TcpTls { host: host.to_owned(), port, insecure, tls_params: None };
+                Client::build_with_tls(info(address)?, certificates.clone()).map_err(|_| BAD)
+            }
+        }
+    }
+
+    /// Whether the URL names a database other than the first, which a cluster does not have.
+    pub(crate) fn has_database(&self) -> bool {
+        self.login.db() != 0
+    }
+}

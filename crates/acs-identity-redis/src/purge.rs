@@ -1,0 +1,77 @@
+//! What has expired is removed.
+
+use acs_identity_core::{AcsId, Result};
+use redis::cmd;
+use tokio::time::Instant;
+
+use crate::answer;
+use crate::clocks::Clocks;
+use crate::error::Failure;
+use crate::keys::{EXPIRING_PARTS, slot};
+use crate::nodes::Ask;
+use crate::record;
+use crate::step::{Step, steps};
+use crate::store::RedisStore;
+use crate::write::{Told, records};
+
+/// How many are removed at once.
+const CHUNK: u32 = 500;
+
+pub(crate) async fn expired(store: &RedisStore, limit: u32) -> Result<u64> {
+    store.run(move |store| async move { all(&store, limit).await }).await?
+}
+
+async fn all(store: &RedisStore, limit: u32) -> Result<u64> {
+    let mut purged = 0;
+    for part in 0..EXPIRING_PARTS {
+        // What is there may be of no use, so there can be more of them than of mappings.
+        loop {
+            let room = limit.saturating_sub(purged as u32).min(CHUNK);
+            if room == 0 {
+                return Ok(purged);
+            }
+            let due = due(store, part, room, store.end()).await?;
+            let count = due.len();
+            purged += bury(store, part, due).await?;
+            if count < room as usize {
+                break;
+            }
+        }
+    }
+    Ok(purged)
+}
+
+/// Entries of a part whose time is over.
+async fn due(store: &RedisStore, part: u16, most: u32, end: Instant) -> Result<Vec<(AcsId, u64)>, Failure> {
+    let key = store.keys().expiring_part(part);
+    let mut asks = Vec::with_capacity(2);
+    let clocks = Clocks::ask(store.nodes().topology(), &[slot(&key)], &mut asks);
+    let now = clocks.read(slot(&key), &store.ask(&asks, end).await)?;
+    let mut command = cmd("ZRANGE");
+    command.arg(&key).arg("-inf").arg(now.as_micros()).arg("BYSCORE");
+    command.arg("LIMIT").arg(0).arg(most).arg("WITHSCORES");
+    let answers = store.ask(&[Ask { slot: slot(&key), command, script: None }], end).await;
+    let entries = answer::scored(&answers.into_iter().next().unwrap_or(Err(Failure::Answer))?)?;
+    entries.into_iter().map(|(id, at)| Ok((AcsId::new(id).map_err(|_| Failure::Unreadable)?, at))).collect()
+}
+
+async fn bury(store: &RedisStore, part: u16, due: Vec<(AcsId, u64)>) -> Result<u64, Failure> {
+    let told = |id: &AcsId| Ok((id.clone(), Told { what: "b", ..Told::default() }));
+    let mut buried = 0;
+    let mut done = Vec::with_capacity(due.len());
+    for ((id, at), written) in due.iter().zip(records(store, due.iter().map(|(id, _)| told(id)).collect()).await) {
+        let written = written?;
+        buried += u64::from(written.changed);
+        let key = store.keys().expiring_part(part);
+        let later = record::present(id, written.before.as_deref()).ok().and_then(|present| {
+            present.live(written.now)?.expires_at.map(|expires_at| expires_at.as_micros().to_string())
+        });
+        done.push(match later {
+            // The entry is that of an earlier write.
+            Some(later) => Step::expiring_at(key, id, &later),
+            None => Step::expired(key, id, *at),
+        });
+    }
+    steps(store, &done, store.end()).await.into_iter().try_for_each(|done| done.map(drop))?;
+    Ok(buried)
+}

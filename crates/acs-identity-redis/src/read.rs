@@ -1,0 +1,130 @@
+//! Lookups by ACS ID.
+
+use std::collections::{BTreeMap, HashSet};
+
+use acs_identity_core::{AcsId, Answer, Error, Resolution, Timestamp};
+use redis::{Cmd, Value, cmd};
+use tokio::time::{Instant, timeout_at};
+
+use crate::answer;
+use crate::clocks::Clocks;
+use crate::error::Failure;
+use crate::keys::slot;
+use crate::nodes::Ask;
+use crate::record;
+use crate::store::RedisStore;
+
+/// How many keys one `MGET` has at most, so that no other client waits long for its turn.
+const KEYS: usize = 1000;
+
+pub(crate) async fn resolve(store: &RedisStore, id: &AcsId) -> Result<Option<Resolution>, Failure> {
+    let end = store.end();
+    let key = store.keys().record(id.as_str());
+    let value = one(store, "GET", &key, end).await?;
+    let Some(bytes) = answer::bytes(&value)? else { return Ok(None) };
+    match record::resolution(bytes)? {
+        None => Ok(None),
+        Some((resolution, None)) => Ok(Some(resolution)),
+        Some((resolution, Some(expires_at))) => {
+            // Asked after the record was read, so what remains is rather too short than too long.
+            let ask = Ask { slot: slot(&key), command: cmd("TIME"), script: None };
+            let now = store.ask(&[ask], end).await.pop().unwrap_or(Err(Failure::Answer))?;
+            Ok(lasting(resolution, Some(expires_at), answer::server_time(&now)?))
+        }
+    }
+}
+
+/// A lookup of one key. The shortest way if nothing is wrong, since it is the one that is taken most often.
+async fn one(store: &RedisStore, command: &str, key: &str, end: Instant) -> Result<Value, Failure> {
+    let mut get = Cmd::with_capacity(2, key.len() + command.len());
+    get.arg(command).arg(key);
+    let topology = store.nodes().topology();
+    let slot = if store.nodes().is_whole() { 0 } else { slot(key) };
+    if let Some(owner) = topology.owner(slot)
+        && let Ok(Ok(value)) = timeout_at(end, topology.nodes[owner].read(&get)).await
+    {
+        return Ok(value);
+    }
+    // Once more, wherever the key may be by now.
+    store.ask(&[Ask { slot, command: get, script: None }], end).await.pop().unwrap_or(Err(Failure::Answer))
+}
+
+fn lasting(resolution: Resolution, expires_at: Option<Timestamp>, now: Timestamp) -> Option<Resolution> {
+    match expires_at {
+        None => Some(resolution),
+        Some(at) if at <= now => None,
+        Some(at) => Some(resolution.lasting(at.since(now))),
+    }
+}
+
+/// The answers about those IDs of which something is known, or about which nothing could be found out.
+pub(crate) async fn resolve_many(store: &RedisStore, ids: &[AcsId]) -> Vec<(String, Answer)> {
+    let mut seen = HashSet::with_capacity(ids.len());
+    let distinct: Vec<&AcsId> = ids.iter().filter(|id| seen.insert(*id)).collect();
+    let records = records(store, &distinct).await;
+    let mut answers = Vec::with_capacity(distinct.len());
+    for (id, record) in distinct.into_iter().zip(records) {
+        let answer = record.and_then(|(value, now)| match answer::bytes(&value)? {
+            None => Ok(None),
+            Some(bytes) => {
+                Ok(record::resolution(bytes)?.and_then(|(resolution, expires_at)| lasting(resolution, expires_at, now)))
+            }
+        });
+        if !matches!(answer, Ok(None)) {
+            answers.push((id.as_str().to_owned(), answer.map_err(Error::from)));
+        }
+    }
+    answers
+}
+
+/// The records of IDs, each with its server's time when it had been read.
+pub(crate) async fn records(store: &RedisStore, ids: &[&AcsId]) -> Vec<Result<(Value, Timestamp), Failure>> {
+    let keys: Vec<String> = ids.iter().map(|id| store.keys().record(id.as_str())).collect();
+    // Which of the keys one command is about: many of one server, or those of one slot.
+    let mut groups: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
+    if store.nodes().is_whole() {
+        for (number, group) in (0..keys.len()).collect::<Vec<_>>().chunks(KEYS).enumerate() {
+            groups.insert(number as u16, group.to_vec());
+        }
+    } else {
+        for (place, key) in keys.iter().enumerate() {
+            groups.entry(slot(key)).or_default().push(place);
+        }
+    }
+    let mut asks = Vec::with_capacity(groups.len() + 1);
+    for (slot, group) in &groups {
+        let mut command = Cmd::with_capacity(group.len() + 1, group.len() * 100);
+        command.arg("MGET");
+        for place in group {
+            command.arg(&keys[*place]);
+        }
+        asks.push(Ask { slot: *slot, command, script: None });
+    }
+    let slots: Vec<u16> = groups.keys().copied().collect();
+    // Behind the other commands of its node.
+    let clocks = Clocks::ask(store.nodes().topology(), &slots, &mut asks);
+    let answers = store.ask(&asks, store.end()).await;
+    let mut records: Vec<_> = keys.iter().map(|_| Err(Failure::Answer)).collect();
+    for ((slot, group), answer) in groups.iter().zip(&answers) {
+        let now = clocks.read(*slot, &answers);
+        for (number, place) in group.iter().enumerate() {
+            records[*place] = match (answer, &now) {
+                (Ok(Value::Array(values)), Ok(now)) => {
+                    values.get(number).cloned().map(|value| (value, *now)).ok_or(Failure::Answer)
+                }
+                (Err(failure), _) | (_, Err(failure)) => Err(failure.clone()),
+                _ => Err(Failure::Answer),
+            };
+        }
+    }
+    records
+}
+
+pub(crate) async fn ping(store: &RedisStore) -> Result<(), Failure> {
+    let slots = store.nodes().topology().slot_of_each();
+    if slots.is_empty() {
+        return Err(if store.nodes().is_closed() { Failure::Closed } else { Failure::Uncovered });
+    }
+    let asks: Vec<_> = slots.into_iter().map(|slot| Ask { slot, command: cmd("PING"), script: None }).collect();
+    store.ask(&asks, store.end()).await.into_iter().try_for_each(|answer| answer.map(drop))
+}

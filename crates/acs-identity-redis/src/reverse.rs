@@ -1,0 +1,164 @@
+//! The mappings of a customer, by the index, whose every entry is checked against its record.
+
+use acs_identity_core::rules::Present;
+use acs_identity_core::{AcsId, Cursor, CustomerId, Error, Mapping, Page, PageRequest, Result, Timestamp};
+use redis::cmd;
+use tokio::time::Instant;
+
+use crate::error::Failure;
+use crate::keys::{PARTS, slot};
+use crate::nodes::Ask;
+use crate::store::RedisStore;
+use crate::write::{Told, records};
+use crate::{answer, read, record, repair};
+
+/// How many mappings of a customer are unlinked at once.
+const CHUNK: u32 = 500;
+
+/// A place in the list of a customer's mappings, which is in this order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) created_at: u64,
+    pub(crate) acs_id: String,
+}
+
+pub(crate) async fn mappings_of(
+    store: &RedisStore,
+    customer: &CustomerId,
+    page: &PageRequest,
+) -> Result<Page<Mapping>> {
+    let after = match page.cursor() {
+        None => None,
+        Some(cursor) => {
+            Some(parse(cursor).ok_or_else(|| Error::invalid_input("the cursor is not one of this listing"))?)
+        }
+    };
+    let end = store.end();
+    let mut entries = entries(store, customer, after.as_ref(), page.limit() as usize + 1, end).await?;
+    let more = entries.len() > page.limit() as usize;
+    entries.truncate(page.limit() as usize);
+    let next = entries.last().filter(|_| more);
+    let next = next.map(|last| Cursor::new(format!("c{}:{}", last.created_at, last.acs_id)));
+
+    let ids: Vec<AcsId> = entries
+        .iter()
+        .map(|entry| AcsId::new(entry.acs_id.as_str()))
+        .collect::<Result<_, _>>()
+        .map_err(|_| Failure::Unreadable)?;
+    let found = read::records(store, &ids.iter().collect::<Vec<_>>()).await;
+    let (mut items, mut doubtful) = (Vec::with_capacity(ids.len()), Vec::new());
+    let mut read_at = Timestamp::from_micros(0);
+    for (id, found) in ids.iter().zip(found) {
+        let (value, now) = found?;
+        read_at = read_at.max(now);
+        let mapping = match answer::bytes(&value)? {
+            Some(bytes) => record::mapping(id, bytes)?,
+            None => None,
+        };
+        match mapping {
+            Some(mapping) if mapping.customer_id == *customer => {
+                if !mapping.is_expired(now) {
+                    items.push(mapping);
+                }
+            }
+            _ => doubtful.push(id.clone()),
+        }
+    }
+    if ids.is_empty() {
+        read_at = now(store, customer, end).await?;
+    }
+    // An entry whose write was not finished may be in a wrong place.
+    items.sort_by(|a, b| (a.created_at, &a.acs_id).cmp(&(b.created_at, &b.acs_id)));
+    repair::entries(store, customer, doubtful).await;
+    Ok(Page::new(items, next, read_at))
+}
+
+/// The first entries beyond a place, of all parts together.
+async fn entries(
+    store: &RedisStore,
+    customer: &CustomerId,
+    after: Option<&Place>,
+    count: usize,
+    end: Instant,
+) -> Result<Vec<Place>, Failure> {
+    let mut found = Vec::new();
+    // The parts of which there may be more, and how many of each have been read.
+    let mut parts: Vec<(u16, usize)> = (0..PARTS).map(|part| (part, 0)).collect();
+    while !parts.is_empty() {
+        let ask = |(part, read): &(u16, usize)| {
+            let key = store.keys().index_part(*part, customer);
+            let mut command = cmd("ZRANGE");
+            command.arg(&key).arg(after.map_or(0, |after| after.created_at)).arg("+inf").arg("BYSCORE");
+            command.arg("LIMIT").arg(*read).arg(count).arg("WITHSCORES");
+            Ask { slot: slot(&key), command, script: None }
+        };
+        let asks: Vec<_> = parts.iter().map(ask).collect();
+        let mut unread = Vec::new();
+        for ((part, read), answer) in parts.into_iter().zip(store.ask(&asks, end).await) {
+            let entries = answer::scored(&answer?)?;
+            let full = entries.len() == count;
+            let entries = entries.into_iter().map(|(acs_id, created_at)| Place { created_at, acs_id });
+            let before = found.len();
+            // Those of the same moment may be before the place.
+            found.extend(entries.filter(|entry| after.is_none_or(|after| entry > after)));
+            if full && found.len() - before < count {
+                unread.push((part, read + count));
+            }
+        }
+        parts = unread;
+    }
+    found.sort_unstable();
+    found.dedup();
+    found.truncate(count);
+    Ok(found)
+}
+
+/// The time of the server that has a part of a customer's index.
+async fn now(store: &RedisStore, customer: &CustomerId, end: Instant) -> Result<Timestamp, Failure> {
+    let slot = slot(&store.keys().index_part(0, customer));
+    let answers = store.ask(&[Ask { slot, command: cmd("TIME"), script: None }], end).await;
+    answer::server_time(&answers.into_iter().next().unwrap_or(Err(Failure::Answer))?)
+}
+
+fn parse(cursor: &Cursor) -> Option<Place> {
+    let (created_at, id) = cursor.as_str().strip_prefix('c')?.split_once(':')?;
+    AcsId::new(id).ok()?;
+    let created_at = created_at.parse().ok().filter(|micros| *micros <= Timestamp::MAX.as_micros())?;
+    Some(Place { created_at, acs_id: id.to_owned() })
+}
+
+pub(crate) async fn unlink_customer(store: &RedisStore, customer: &CustomerId) -> Result<u64> {
+    let customer = customer.clone();
+    store.run(|store| async move { unlink_all(&store, &customer).await }).await?
+}
+
+/// Unlinks what is the customer's now. What is linked meanwhile has a later creation time, or another customer.
+async fn unlink_all(store: &RedisStore, customer: &CustomerId) -> Result<u64> {
+    let until = now(store, customer, store.end()).await?;
+    let mut after: Option<Place> = None;
+    let mut removed = 0;
+    loop {
+        let entries = entries(store, customer, after.as_ref(), CHUNK as usize, store.end()).await?;
+        let ids: Vec<AcsId> = entries
+            .iter()
+            .filter(|entry| entry.created_at <= until.as_micros())
+            .map(|entry| AcsId::new(entry.acs_id.as_str()).map_err(|_| Failure::Unreadable))
+            .collect::<Result<_, _>>()?;
+        let told =
+            |id: &AcsId| Ok((id.clone(), Told { what: "f", customer: Some(customer.clone()), ..Told::default() }));
+        let mut doubtful = Vec::new();
+        for (id, written) in ids.iter().zip(records(store, ids.iter().map(told).collect()).await) {
+            let written = written?;
+            let present = record::present(id, written.before.as_deref())?;
+            match (&present, written.changed) {
+                (Present::Mapping(mapping), true) => removed += u64::from(!mapping.is_expired(written.now)),
+                _ => doubtful.push(id.clone()),
+            }
+        }
+        repair::entries(store, customer, doubtful).await;
+        match entries.into_iter().next_back() {
+            Some(last) if last.created_at <= until.as_micros() => after = Some(last),
+            _ => return Ok(removed),
+        }
+    }
+}

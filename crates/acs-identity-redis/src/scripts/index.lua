@@ -1,0 +1,80 @@
+-- Keeps one part of a customer's index, or of the index by expiry, in a cluster, where a record is on another node.
+--
+-- In a sorted set, the member of an ACS ID has the creation time of its record, or the expiry. With \0 in front of it, which no
+-- ACS ID can hold, it is a writer's intent to make the record the customer's; with \1 in front, a mark of somebody who doubts the
+-- entry. Both have the time of the server at which they were made, negative, so that no reader of the list meets them.
+--
+-- KEYS: the part.
+-- ARGV: for each item: the ACS ID, what to do, and two values. Answers with the server's time, and a number for each item.
+--   n  note an intent, and make an entry unless there is one
+--   s  settle an intent of the time in the first value; the second is the record's creation time if it became the customer's
+--   d  drop the entry, unless somebody intends to need it
+--   m  mark the entry as doubted, unless somebody intends to need it; 1 if it is marked
+--   w  sweep the entry away if it is still marked
+--   a  make an entry at the first value, unless there is one
+--   e  make or move an entry of the index by expiry: at the first value, or a lifetime of the second from now
+--   k  take an entry out of the index by expiry if it is still at the first value
+
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+-- A writer refuses an intent of its own after thirty seconds; after so long it is nobody's any more.
+local OLD = 600000000
+local key = KEYS[1]
+
+local function exact(number)
+  return string.format('%.0f', number)
+end
+
+local function intended(id)
+  local at = redis.call('ZSCORE', key, '\0' .. id)
+  return at and now + at < OLD
+end
+
+local answer = { now }
+for at = 1, #ARGV, 4 do
+  local id, what, first, second = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local done = 1
+  if what == 'n' then
+    redis.call('ZADD', key, 'NX', exact(now), id)
+    redis.call('ZADD', key, exact(-now), '\0' .. id)
+    redis.call('ZREM', key, '\1' .. id)
+  elseif what == 's' then
+    local noted = redis.call('ZSCORE', key, '\0' .. id)
+    local mine = noted and -tonumber(noted) == tonumber(first)
+    if second ~= '' then
+      redis.call('ZADD', key, second, id)
+    elseif mine then
+      redis.call('ZREM', key, id)
+    end
+    if mine then
+      redis.call('ZREM', key, '\0' .. id)
+    end
+  elseif what == 'd' then
+    if intended(id) then
+      done = 0
+    else
+      redis.call('ZREM', key, id)
+    end
+  elseif what == 'm' then
+    if intended(id) then
+      done = 0
+    else
+      redis.call('ZADD', key, exact(-now), '\1' .. id)
+    end
+  elseif what == 'w' then
+    if redis.call('ZSCORE', key, '\1' .. id) and not intended(id) then
+      redis.call('ZREM', key, id, '\0' .. id, '\1' .. id)
+    end
+  elseif what == 'a' then
+    redis.call('ZADD', key, 'NX', first, id)
+  elseif what == 'e' then
+    redis.call('ZADD', key, first ~= '' and first or exact(now + tonumber(second)), id)
+  elseif what == 'k' then
+    local score = redis.call('ZSCORE', key, id)
+    if score and tonumber(score) == tonumber(first) then
+      redis.call('ZREM', key, id)
+    end
+  end
+  answer[#answer + 1] = done
+end
+return answer

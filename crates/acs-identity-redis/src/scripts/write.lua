@@ -1,0 +1,177 @@
+-- Writes records of ACS IDs, each by what is there of its own ID.
+--
+-- KEYS: for each item its record; if all keys are on this server, also the part of the new customer's index and the part of the
+-- index by expiry in which the ACS ID is (where an item has none, its record again).
+-- ARGV: '1' if all keys are on this server; what the keys of indexes begin with; the latest time of the server at which this may be
+-- done; then for each item: the ACS ID, what to do, a condition, the customer, the properties, the expiry, the revision and the
+-- creation time. What to do:
+--   c  link if free            expiry: the lifetime
+--   r  link whatever is there  expiry: the lifetime
+--   v  link at the revision in the condition
+--   i  import, with the revision, the creation time and the expiry as they are
+--   u  unlink; the condition may be a revision; a customer may be given
+--   f  forget: unlink the customer's, also what has expired
+--   b  bury what has expired
+--   x  look only; take the ACS ID out of the customer's index if it is not the customer's (all keys on this server)
+-- Answers with the server's time; then, unless it was too late, for each item 1 or 0, whether it was written, the creation time of
+-- the mapping that was written or 0, and the record that was there.
+
+local MAX = 9007199254740991
+local HOUR = 3600000000
+
+local whole = ARGV[1] == '1'
+local index_prefix = ARGV[2]
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+if now > tonumber(ARGV[3]) then
+  return { now }
+end
+
+-- The form of a record is described in record.rs. nil: nothing is there; false: it can't be read.
+local function decode(raw)
+  if not raw then return nil end
+  local size = #raw
+  local version, flags = string.byte(raw, 1, 2)
+  if size < 9 or version ~= 1 then return false end
+  local record = { revision = (struct.unpack('>I7', raw, 3)) }
+  if flags == 0 then return size == 9 and record or false end
+  if flags % 2 == 0 or flags > 15 then return false end
+  local at, created, properties, expires = 10, flags >= 8, flags % 8 >= 4, flags % 4 >= 2
+  if size < 9 + (created and 7 or 0) + (expires and 7 or 0) + (properties and 2 or 0) then return false end
+  record.created = record.revision
+  if created then
+    record.created, at = struct.unpack('>I7', raw, at)
+  end
+  if expires then
+    record.expires, at = struct.unpack('>I7', raw, at)
+  end
+  if properties then
+    local length
+    length, at = struct.unpack('>I2', raw, at)
+    if size < at + length - 1 then return false end
+    record.customer = string.sub(raw, at, at + length - 1)
+  else
+    record.customer = string.sub(raw, at)
+  end
+  if record.customer == '' then return false end
+  return record
+end
+
+local function encode(revision, created, expires, customer, properties)
+  local flags, head = 1, struct.pack('>I7', revision)
+  if created ~= revision then
+    flags, head = flags + 8, head .. struct.pack('>I7', created)
+  end
+  if expires then
+    flags, head = flags + 2, head .. struct.pack('>I7', expires)
+  end
+  if properties ~= '' then
+    flags, head = flags + 4, head .. struct.pack('>I2', #customer)
+  end
+  return string.char(1, flags) .. head .. customer .. properties
+end
+
+local function exact(number)
+  return string.format('%.0f', number)
+end
+
+-- The revision of the next write; nil if there is none.
+local function next_revision(old)
+  if not old then return math.min(now, MAX) end
+  if old.revision >= MAX then return nil end
+  return math.max(old.revision + 1, math.min(now, MAX))
+end
+
+local step = whole and 3 or 1
+local count = #KEYS / step
+local records = KEYS
+if whole then
+  records = {}
+  for i = 1, count do
+    records[i] = KEYS[3 * i - 2]
+  end
+end
+local found = redis.call('MGET', unpack(records))
+
+local answer, plain = { now }, {}
+for i = 1, count do
+  local at = 8 * i - 4
+  local id, what, condition, customer = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local properties, expiry = ARGV[at + 4], ARGV[at + 5]
+  local old = decode(found[i])
+  local revision, created, expires -- of the new record; a tombstone has only a revision
+  if old ~= false then
+    local alive = old and old.customer and not (old.expires and old.expires <= now)
+    if what == 'c' or what == 'r' or what == 'v' then
+      local free = what == 'r' or (what == 'c' and not alive)
+      if free or (what == 'v' and alive and old.revision == tonumber(condition)) then
+        revision = next_revision(old)
+        created = (alive and old.customer == customer) and old.created or now
+        if expiry ~= '' then
+          expires = math.min(now + tonumber(expiry), MAX)
+        end
+      end
+    elseif what == 'i' then
+      expires = tonumber(expiry)
+      local new = tonumber(ARGV[at + 6])
+      if not (expires and expires <= now) and not (old and old.revision >= new) then
+        revision, created = new, tonumber(ARGV[at + 7])
+      end
+    elseif what == 'u' then
+      if alive and (customer == '' or customer == old.customer)
+        and (condition == '' or tonumber(condition) == old.revision) then
+        revision = next_revision(old) or MAX
+      end
+    elseif what == 'f' then
+      if old and old.customer == customer then
+        revision = alive and (next_revision(old) or MAX) or old.revision
+      end
+    elseif what == 'b' then
+      if old and old.customer and not alive then
+        revision = old.revision
+      end
+    elseif what == 'x' then
+      if not (old and old.customer == customer) then
+        redis.call('ZREM', KEYS[3 * i - 1], id)
+      end
+    end
+  end
+
+  if revision then
+    -- The indexes first, so that a server that gives up half-way leaves an entry too many, never one too few.
+    if whole then
+      if old and old.customer and not (created and old.customer == customer) then
+        local part = string.sub(KEYS[3 * i - 1], #index_prefix + 1, #index_prefix + 1)
+        redis.call('ZREM', index_prefix .. part .. ':' .. old.customer, id)
+      end
+      if created then
+        redis.call('ZADD', KEYS[3 * i - 1], exact(created), id)
+        if expires then
+          redis.call('ZADD', KEYS[3 * i], exact(expires), id)
+        end
+      end
+      if old and old.expires and not expires then
+        redis.call('ZREM', KEYS[3 * i], id)
+      end
+    end
+    if not created then
+      redis.call('SET', records[i], string.char(1, 0) .. struct.pack('>I7', revision), 'PX', '3600000')
+    else
+      local raw = encode(revision, created, expires, customer, properties)
+      if expires then
+        -- For an hour beyond its expiry it keeps the revision, as a tombstone does.
+        redis.call('SET', records[i], raw, 'PXAT', exact(math.ceil((expires + HOUR) / 1000)))
+      else
+        plain[#plain + 1] = records[i]
+        plain[#plain + 1] = raw
+      end
+    end
+  end
+  answer[3 * i - 1] = revision and 1 or 0
+  answer[3 * i] = revision and created or 0
+  answer[3 * i + 1] = found[i]
+end
+if #plain > 0 then
+  redis.call('MSET', unpack(plain))
+end
+return answer
