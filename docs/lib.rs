@@ -12,6 +12,7 @@ documents! {
     readme: "../README.md",
     architecture: "architecture.md",
     draft_to_api: "draft-to-api.md",
+    moving: "moving.md",
     sql: "sql.md",
     store_contract: "decisions/0001-store-contract.md",
 }

@@ -56,4 +56,6 @@ pub enum LostReason {
     Lagged,
     /// The connection to the backend was lost.
     Disconnected,
+    /// The backend has thrown away all that it had, and does not tell of each mapping.
+    Flushed,
 }

@@ -15,6 +15,7 @@ mod identity_type;
 mod link;
 mod mapping;
 mod memory;
+pub mod moving;
 mod namespace;
 mod page;
 mod phone;

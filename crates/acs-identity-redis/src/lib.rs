@@ -5,6 +5,7 @@ mod answer;
 mod check;
 mod clocks;
 mod error;
+mod feed;
 mod keys;
 mod nodes;
 mod options;

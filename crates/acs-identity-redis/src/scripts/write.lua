@@ -145,6 +145,10 @@ for i = 1, count do
         redis.call('ZREM', index_prefix .. part .. ':' .. old.customer, id)
       end
       if created then
+        if old and old.customer == customer then
+          -- Only what changes the key tells those who follow it that the mapping has a new revision.
+          redis.call('ZREM', KEYS[3 * i - 1], id)
+        end
         redis.call('ZADD', KEYS[3 * i - 1], exact(created), id)
         if expires then
           redis.call('ZADD', KEYS[3 * i], exact(expires), id)

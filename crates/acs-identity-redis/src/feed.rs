@@ -1,0 +1,227 @@
+//! The change feed: each server tells of the keys of the namespace that were changed, whoever changed them.
+//!
+//! This is the server's help for caches, in its broadcast mode: <https://redis.io/docs/latest/develop/reference/client-side-caching/>.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use acs_identity_core::{AcsId, Change, ChangeFeed, CustomerId, LostReason};
+use futures::StreamExt;
+use futures::future::{join_all, try_join_all};
+use futures::stream::{self, BoxStream};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, PushInfo, PushKind, Value, cmd};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::error::{Failure, connect_failure};
+use crate::keys::Key;
+use crate::nodes::{Node, Topology, random_fraction};
+use crate::store::RedisStore;
+
+/// How often each server is asked whether it is still there, and the deployment whether it has changed.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// How long a server may take to say that it is there.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The longest pause before it is tried again to subscribe.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How many keys are kept for a subscriber that is slow.
+const KEPT: usize = 10_000;
+
+impl ChangeFeed for RedisStore {
+    fn changes(&self) -> BoxStream<'static, Change> {
+        let subscription = Subscription { store: self.clone(), listening: None, ready: VecDeque::new() };
+        let changes = stream::unfold(subscription, |mut subscription| async move {
+            subscription.next().await.map(|change| (change, subscription))
+        });
+        // An application may poll once too often.
+        Box::pin(changes.fuse())
+    }
+}
+
+/// One subscriber, with connections of its own.
+struct Subscription {
+    store: RedisStore,
+    /// `None` while nothing is followed.
+    listening: Option<Listening>,
+    ready: VecDeque<Change>,
+}
+
+/// Connections to all servers, each of which tells of what was changed there.
+struct Listening {
+    connections: Vec<MultiplexedConnection>,
+    news: mpsc::UnboundedReceiver<News>,
+    /// How many keys are in the news.
+    waiting: Arc<AtomicUsize>,
+    /// Tells when other servers have the keys.
+    topology: watch::Receiver<Arc<Topology>>,
+    next_heartbeat: Instant,
+}
+
+enum News {
+    /// Keys that were changed.
+    Keys(Vec<String>),
+    /// All keys of a server are gone.
+    Flushed,
+    /// A connection is lost.
+    Cut,
+}
+
+/// What a subscriber waits for.
+enum Event {
+    News(News),
+    /// Other servers have the keys, or the store is closed.
+    Moved,
+    Heartbeat,
+}
+
+impl Subscription {
+    async fn next(&mut self) -> Option<Change> {
+        let mut pause = Duration::from_millis(50);
+        loop {
+            if self.store.nodes().is_closed() {
+                return None;
+            }
+            if let Some(change) = self.ready.pop_front() {
+                return Some(change);
+            }
+            let Some(listening) = &mut self.listening else {
+                match Listening::begin(&self.store).await {
+                    Ok(listening) => {
+                        self.listening = Some(listening);
+                        return Some(Change::Live);
+                    }
+                    Err(_) => {
+                        // What has gone away may be somewhere else by now.
+                        let _ = self.store.nodes().look(self.store.nodes().topology().number).await;
+                        sleep(pause.mul_f64(random_fraction())).await;
+                        pause = LONGEST_PAUSE.min(2 * pause);
+                        continue;
+                    }
+                }
+            };
+            if listening.waiting.load(Ordering::Acquire) > KEPT {
+                return Some(self.lost(LostReason::Lagged));
+            }
+            match listening.event().await {
+                Event::News(News::Keys(keys)) => {
+                    listening.waiting.fetch_sub(keys.len(), Ordering::AcqRel);
+                    self.ready.extend(keys.iter().filter_map(|key| change(&self.store, key)));
+                }
+                Event::News(News::Flushed) => {
+                    self.ready.push_back(Change::Live);
+                    return Some(Change::Lost(LostReason::Flushed));
+                }
+                Event::Heartbeat if listening.is_alive(&self.store).await => {}
+                Event::Heartbeat | Event::News(News::Cut) => return Some(self.lost(LostReason::Disconnected)),
+                Event::Moved if self.store.nodes().is_closed() => return None,
+                Event::Moved => return Some(self.lost(LostReason::Disconnected)),
+            }
+        }
+    }
+
+    fn lost(&mut self, reason: LostReason) -> Change {
+        self.listening = None;
+        Change::Lost(reason)
+    }
+}
+
+impl Listening {
+    /// Subscribes at each server.
+    async fn begin(store: &RedisStore) -> Result<Self, Failure> {
+        let mut topology = store.nodes().watch();
+        let servers = topology.borrow_and_update().clone();
+        if servers.nodes.is_empty() {
+            return Err(Failure::NoConnection);
+        }
+        let (sender, news) = mpsc::unbounded_channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let connections =
+            servers.nodes.iter().map(|node| subscribe(node, store.keys().prefix(), sender.clone(), waiting.clone()));
+        let connections = try_join_all(connections).await?;
+        Ok(Self { connections, news, waiting, topology, next_heartbeat: Instant::now() + HEARTBEAT })
+    }
+
+    async fn event(&mut self) -> Event {
+        tokio::select! {
+            // What was told comes before what is found out.
+            biased;
+            news = self.news.recv() => news.map_or(Event::News(News::Cut), Event::News),
+            _ = self.topology.changed() => Event::Moved,
+            () = sleep_until(self.next_heartbeat) => {
+                self.next_heartbeat = Instant::now() + HEARTBEAT;
+                Event::Heartbeat
+            }
+        }
+    }
+
+    /// Whether each server answers. Also looks whether others have the keys by now, which is then told in its own way.
+    async fn is_alive(&mut self, store: &RedisStore) -> bool {
+        let seen = self.topology.borrow().number;
+        let ping = cmd("PING");
+        let pings = self.connections.iter_mut().map(|connection| {
+            let ping = &ping;
+            async move { matches!(timeout(PATIENCE, connection.send_packed_command(ping)).await, Ok(Ok(_))) }
+        });
+        let (alive, _) = futures::future::join(join_all(pings), timeout(PATIENCE, store.nodes().look(seen))).await;
+        alive.into_iter().all(|alive| alive)
+    }
+}
+
+async fn subscribe(
+    node: &Node,
+    prefix: &str,
+    sender: mpsc::UnboundedSender<News>,
+    waiting: Arc<AtomicUsize>,
+) -> Result<MultiplexedConnection, Failure> {
+    let tell = move |push: PushInfo| {
+        let Some(news) = read(&push) else { return Ok(()) };
+        if let News::Keys(keys) = &news
+            && waiting.fetch_add(keys.len(), Ordering::AcqRel) > KEPT
+        {
+            // The subscriber will see the number, and that there is nothing to be had any more.
+            return Ok(());
+        }
+        sender.send(news)
+    };
+    let mut connection = node.connect_with(AsyncConnectionConfig::new().set_push_sender(tell)).await?;
+    let mut track = cmd("CLIENT");
+    track.arg("TRACKING").arg("ON").arg("BCAST").arg("PREFIX").arg(prefix);
+    match connection.send_packed_command(&track).await {
+        Ok(Value::ServerError(error)) => Err(connect_failure(&error.into())),
+        Ok(_) => Ok(connection),
+        Err(error) => Err(connect_failure(&error)),
+    }
+}
+
+fn read(push: &PushInfo) -> Option<News> {
+    match push.kind {
+        PushKind::Disconnection => Some(News::Cut),
+        PushKind::Invalidate => match push.data.first()? {
+            Value::Nil => Some(News::Flushed),
+            Value::Array(keys) => {
+                let text = |key: &Value| match key {
+                    Value::BulkString(bytes) => str::from_utf8(bytes).ok().map(str::to_owned),
+                    _ => None,
+                };
+                Some(News::Keys(keys.iter().filter_map(text).collect()))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// What a key tells that was changed. One that is no legal ID's was written by hand; nobody can have asked for it.
+fn change(store: &RedisStore, key: &str) -> Option<Change> {
+    match store.keys().parse(key)? {
+        Key::Record(id) => Some(Change::Acs(AcsId::new(id).ok()?, None)),
+        Key::Index(customer) => Some(Change::Customer(CustomerId::new(customer).ok()?)),
+        Key::Expiring => None,
+    }
+}
