@@ -13,6 +13,7 @@ documents! {
     architecture: "architecture.md",
     draft_to_api: "draft-to-api.md",
     moving: "moving.md",
+    redis: "redis.md",
     sql: "sql.md",
     store_contract: "decisions/0001-store-contract.md",
 }

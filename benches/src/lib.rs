@@ -6,7 +6,7 @@
 pub mod by_hand;
 pub mod ids;
 pub mod rounds;
-pub mod sql;
+pub mod store;
 
 use serde_json::{Value, json};
 

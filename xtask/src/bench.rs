@@ -75,6 +75,7 @@ fn server(bench: &str) -> Option<Kind> {
     match bench {
         "bench-postgres" => Some(Kind::Postgres),
         "bench-mysql" => Some(Kind::MariaDb),
+        "bench-redis" => Some(Kind::Redis),
         _ => None,
     }
 }

@@ -29,15 +29,18 @@ Commands:
   bench [--scale] [NAMES]...
                    Build and run the benchmarks (all, or the named ones) in release mode, print a table and
                    write target/bench/report.json; --scale adds those with millions of rows
-  servers          Start the servers that the tests need, PostgreSQL and MariaDB, and print the environment
-                   variables that point tests at them; they run until Ctrl-C
+  servers          Start the servers that the tests need, PostgreSQL, MariaDB, Redis and a Redis Cluster, and print
+                   the environment variables that point tests at them; they run until Ctrl-C
   ci               Everything that must be green: format, lints, documentation, licences, house rules, all tests
   help             This text
 
 Environment:
   ACS_IDENTITY_TEST_POSTGRES_URL, ACS_IDENTITY_TEST_MYSQL_URL
-                   Servers for `test` to use in place of private ones; their user must be allowed to create
-                   databases, for instance: postgres://user:password@localhost/postgres
+                   Servers for `test` and `bench` to use in place of private ones; their user must be allowed to
+                   create databases and roles, for instance: postgres://user:password@localhost/postgres
+  ACS_IDENTITY_TEST_REDIS_URL, ACS_IDENTITY_TEST_REDIS_CLUSTER_URLS
+                   The same of Redis: servers that may be filled with keys, those of the cluster with commas
+                   between them, for instance: redis://localhost:6379
 ";
 
 fn main() -> ExitCode {

@@ -4,7 +4,7 @@
 use std::error::Error;
 
 use acs_identity_bench::by_hand::mysql as by_hand;
-use acs_identity_bench::sql::{BATCH, Sql};
+use acs_identity_bench::store::{BATCH, Bench};
 use acs_identity_servers::{Kind, database};
 use acs_identity_sql::MySqlOptions;
 use sqlx::{Connection, Executor, MySqlConnection};
@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let database = runtime.block_on(database(Kind::MariaDb));
     let store = runtime.block_on(MySqlOptions::url(database.url()).open())?;
     let by_hand = runtime.block_on(by_hand::open(database.url(), BATCH))?;
-    let bench = Sql::new("mysql", &runtime, store, by_hand)?;
+    let bench = Bench::new("sql.mysql", &runtime, store, by_hand)?;
     let analyze = "ANALYZE TABLE acs_identity_mappings";
     runtime.block_on(async { MySqlConnection::connect(database.url()).await?.execute(analyze).await })?;
     bench.lookups();

@@ -1,7 +1,7 @@
 //! `sql.postgres.resolve_one_vs_raw` (64 in flight), `sql.postgres.resolve_one_sequential_vs_raw`, `sql.postgres.resolve_many_1000_vs_raw`
 //! and `sql.postgres.link_many_vs_raw`: the store's throughput over that of plain sqlx on the same tables, with as many connections.
 //! Then `sql.postgres.link_many_vs_copy`, the same over that of a plain `COPY`; `sql.postgres.notify_cost`, the throughput of single links
-//! with the database's notifications over that without; and with `ACS_IDENTITY_BENCH_SCALE` in the environment
+//! with the database's notifications and a subscriber who listens over that without and with one who polls; and with `ACS_IDENTITY_BENCH_SCALE` in the environment
 //! `sql.postgres.p50_10M_over_100k`, the median time of a lookup in ten million rows over that in a hundred thousand.
 
 use std::error::Error;
@@ -11,10 +11,11 @@ use acs_identity_bench::by_hand::postgres::{self as by_hand, Postgres};
 use acs_identity_bench::ids::{acs_id, shuffled};
 use acs_identity_bench::print;
 use acs_identity_bench::rounds::{Comparison, median};
-use acs_identity_bench::sql::{IN_FLIGHT, Sql};
-use acs_identity_core::{AcsId, MappingStore, Resolver};
+use acs_identity_bench::store::{Bench, IN_FLIGHT};
+use acs_identity_core::{AcsId, Change, ChangeFeed, MappingStore, Resolver};
 use acs_identity_servers::{Database, Kind, database};
 use acs_identity_sql::{PostgresOptions, PostgresStore};
+use futures::StreamExt;
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::runtime::{Builder, Runtime};
 
@@ -37,18 +38,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     let database = runtime.block_on(database(Kind::Postgres));
     let store = runtime.block_on(PostgresOptions::url(database.url()).open())?;
     let by_hand = runtime.block_on(by_hand::open(database.url()))?;
-    let bench = Sql::new("postgres", &runtime, store, by_hand)?;
+    let bench = Bench::new("sql.postgres", &runtime, store, by_hand)?;
     runtime.block_on(async { PgConnection::connect(database.url()).await?.execute("VACUUM ANALYZE").await })?;
     bench.lookups();
     bench.link_many();
     bench.link_many_vs("link_many_vs_copy", Postgres::copy_many);
 
     // A connection for each link, since it is the commits that wait for each other.
-    let open = |url: &str| runtime.block_on(PostgresOptions::url(url).max_connections(IN_FLIGHT as u32).open());
+    let open = |url: &str, notifications| {
+        let options = PostgresOptions::url(url).max_connections(IN_FLIGHT as u32).notifications(notifications);
+        runtime.block_on(options.open())
+    };
     let separator = if database.url().contains('?') { '&' } else { '?' };
-    let on = open(database.url())?;
-    let off = open(&format!("{}{separator}options[acs_identity.notify]=off", database.url()))?;
-    let cost = Comparison::measure(|| bench.time_links(&on, SINGLE_LINKS), || bench.time_links(&off, SINGLE_LINKS));
+    let on = open(database.url(), true)?;
+    let off = open(&format!("{}{separator}options[acs_identity.notify]=off", database.url()), false)?;
+    let time = |store| subscribed(&runtime, store, || bench.time_links(store, SINGLE_LINKS));
+    let cost = Comparison::measure(|| time(&on), || time(&off));
     bench.print("notify_cost", &cost, "ns per link");
     runtime.block_on(on.close());
     runtime.block_on(off.close());
@@ -58,6 +63,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         scale(&runtime)?;
     }
     Ok(())
+}
+
+/// Measures while somebody follows the store's change feed.
+fn subscribed(runtime: &Runtime, store: &PostgresStore, measure: impl FnOnce() -> f64) -> f64 {
+    let mut changes = store.changes();
+    assert_eq!(runtime.block_on(changes.next()), Some(Change::Live));
+    let subscriber = runtime.spawn(async move { while changes.next().await.is_some() {} });
+    let cost = measure();
+    subscriber.abort();
+    cost
 }
 
 /// Lookups one after another in many rows and in few. The IDs are picked at random from all of them, and each round has IDs of its own,

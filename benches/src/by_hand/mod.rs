@@ -5,5 +5,6 @@ pub mod moka_cache;
 pub mod mysql;
 pub mod postgres;
 pub mod quick_cache;
-pub mod sql;
+pub mod redis;
 pub mod sqlite;
+pub mod store;

@@ -1,19 +1,16 @@
 //! Hand-written lookups and inserts with plain sqlx in MySQL or MariaDB, with as many connections as the store.
 
 use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
-use sqlx::{AssertSqlSafe, Error, Result};
+use sqlx::{AssertSqlSafe, Result};
 
-use super::sql::{ByHand, Found, NAMESPACE, New, in_order};
+use super::store::{ByHand, Found, NAMESPACE, New, Row, in_order};
 
-const ONE: &str = "SELECT customer_id, properties, expires_at, revision FROM acs_identity_mappings \
-    WHERE namespace = ? AND acs_id = ? AND customer_id IS NOT NULL";
-const MANY: &str = "SELECT customer_id, properties, expires_at, revision, acs_id FROM acs_identity_mappings \
-    WHERE customer_id IS NOT NULL AND namespace = ? AND acs_id IN";
+// The columns are of bytes, and what is read is text.
+const ONE: &str = "SELECT CONVERT(customer_id USING utf8mb4), CONVERT(properties USING utf8mb4), expires_at, revision \
+    FROM acs_identity_mappings WHERE namespace = ? AND acs_id = ? AND customer_id IS NOT NULL";
+const MANY: &str = "SELECT CONVERT(customer_id USING utf8mb4), CONVERT(properties USING utf8mb4), expires_at, revision, \
+    CONVERT(acs_id USING utf8mb4) FROM acs_identity_mappings WHERE customer_id IS NOT NULL AND namespace = ? AND acs_id IN";
 const INSERT: &str = "INSERT INTO acs_identity_mappings (namespace, acs_id, customer_id, created_at, revision) VALUES";
-
-// The columns are of bytes, so that no character set matters.
-type FoundBytes = (Vec<u8>, Option<Vec<u8>>, Option<i64>, i64);
-type RowBytes = (Vec<u8>, Option<Vec<u8>>, Option<i64>, i64, Vec<u8>);
 
 /// A pool, and the statements for batches, made once.
 #[derive(Debug, Clone)]
@@ -33,9 +30,12 @@ pub async fn open(url: &str, batch: usize) -> Result<MySql> {
 }
 
 impl ByHand for MySql {
+    type Found = Found;
+    type Error = sqlx::Error;
+
     async fn resolve(self, acs_id: String) -> Result<Option<Found>> {
         let query = sqlx::query_as(ONE).bind(NAMESPACE.as_bytes()).bind(acs_id.into_bytes());
-        query.fetch_optional(&self.pool).await?.map(texts).transpose()
+        query.fetch_optional(&self.pool).await
     }
 
     async fn resolve_many(self, acs_ids: Vec<String>) -> Result<Vec<Option<Found>>> {
@@ -43,12 +43,8 @@ impl ByHand for MySql {
         for id in &acs_ids {
             query = query.bind(id.as_bytes());
         }
-        let rows: Vec<RowBytes> = query.fetch_all(&self.pool).await?;
-        let rows = rows.into_iter().map(|(customer, properties, expires_at, revision, id)| {
-            let (customer, properties, expires_at, revision) = texts((customer, properties, expires_at, revision))?;
-            Ok((customer, properties, expires_at, revision, text(id)?))
-        });
-        Ok(in_order(&acs_ids, rows.collect::<Result<_>>()?))
+        let rows: Vec<Row> = query.fetch_all(&self.pool).await?;
+        Ok(in_order(&acs_ids, rows))
     }
 
     async fn insert_many(self, new: Vec<New>) -> Result<()> {
@@ -58,12 +54,4 @@ impl ByHand for MySql {
         }
         query.execute(&self.pool).await.map(drop)
     }
-}
-
-fn texts((customer, properties, expires_at, revision): FoundBytes) -> Result<Found> {
-    Ok((text(customer)?, properties.map(text).transpose()?, expires_at, revision))
-}
-
-fn text(bytes: Vec<u8>) -> Result<String> {
-    String::from_utf8(bytes).map_err(|error| Error::Decode(error.into()))
 }

@@ -3,7 +3,7 @@
 use sqlx::Result;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
-use super::sql::{ByHand, Found, NAMESPACE, New, Row, in_order};
+use super::store::{ByHand, Found, NAMESPACE, New, Row, in_order};
 
 const ONE: &str = "SELECT customer_id, properties, expires_at, revision FROM acs_identity_mappings \
     WHERE namespace = $1 AND acs_id = $2 AND customer_id IS NOT NULL";
@@ -25,6 +25,9 @@ pub async fn open(url: &str) -> Result<Postgres> {
 }
 
 impl ByHand for Postgres {
+    type Found = Found;
+    type Error = sqlx::Error;
+
     async fn resolve(self, acs_id: String) -> Result<Option<Found>> {
         sqlx::query_as(ONE).bind(NAMESPACE).bind(acs_id).fetch_optional(&self.0).await
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, Result};
 
-use super::sql::{ByHand, Found, NAMESPACE, New, Row, in_order};
+use super::store::{ByHand, Found, NAMESPACE, New, Row, in_order};
 
 const ONE: &str = "SELECT customer_id, properties, expires_at, revision FROM acs_identity_mappings \
     WHERE namespace = ? AND acs_id = ? AND customer_id IS NOT NULL";
@@ -34,6 +34,9 @@ pub async fn open(path: &Path, batch: usize) -> Result<Sqlite> {
 }
 
 impl ByHand for Sqlite {
+    type Found = Found;
+    type Error = sqlx::Error;
+
     async fn resolve(self, acs_id: String) -> Result<Option<Found>> {
         sqlx::query_as(ONE).bind(NAMESPACE).bind(acs_id).fetch_optional(&self.reader).await
     }

@@ -3,6 +3,8 @@
 use acs_identity_core::{Error, ErrorKind};
 use redis::{RedisError, ServerErrorKind};
 
+use crate::tls;
+
 /// Everything that can go wrong between this crate and a server.
 ///
 /// The driver's own error is not kept, only the server's code: its text may quote keys.
@@ -12,10 +14,19 @@ pub(crate) enum Failure {
     Server { kind: ErrorKind, what: &'static str, code: Code },
     #[error("no connection to the server could be made")]
     NoConnection,
+    #[error("the server takes connections and ends them at once; it may take only those with TLS (`rediss://`)")]
+    Rejected,
+    #[error("no connection with TLS could be made in time; the server may not speak TLS on this port")]
+    Silent,
     #[error("the connection to the server is lost")]
     Cut,
     #[error("no node of the cluster serves this key now")]
     Uncovered,
+    #[error("the server is a replica, and takes no writes")]
+    Replica,
+    /// To a command about several keys, which nobody but a read has.
+    #[error("some of the keys have been moved to another node, and some have not")]
+    Divided,
     #[error("no answer within the deadline")]
     NoAnswer,
     #[error("the store is closed")]
@@ -78,6 +89,14 @@ impl Trouble {
         trouble(&error.into())
     }
 
+    /// What the error means of a command that only a server of some kind knows; that it is not one, in these words.
+    pub(crate) fn unless_unknown(error: redis::ServerError, what: &'static str) -> Failure {
+        match Self::of(error) {
+            Self::Final(Failure::Server { kind: ErrorKind::Internal, .. }) => Failure::Setup(what),
+            trouble => trouble.into_failure(),
+        }
+    }
+
     /// For whoever does not send again.
     pub(crate) fn into_failure(self) -> Failure {
         match self {
@@ -97,11 +116,11 @@ pub(crate) fn trouble(error: &RedisError) -> Trouble {
                 Some((host, port)) => Trouble::NotDone(Failure::Uncovered, Elsewhere::Ask(host, port)),
                 None => Trouble::Final(Failure::Answer),
             },
-            ServerErrorKind::TryAgain => here("the keys are being moved to another node"),
+            ServerErrorKind::TryAgain => Trouble::Final(Failure::Divided),
             ServerErrorKind::BusyLoading => here("the server is still loading its data"),
             ServerErrorKind::ClusterDown => unknown("the cluster is down"),
             ServerErrorKind::MasterDown => unknown("the server's primary is down"),
-            ServerErrorKind::ReadOnly => unknown("the server is a replica, and takes no writes"),
+            ServerErrorKind::ReadOnly => Trouble::NotDone(Failure::Replica, Elsewhere::Unknown),
             ServerErrorKind::NoScript => Trouble::NotDone(Failure::Answer, Elsewhere::WithScript),
             ServerErrorKind::NoPerm => {
                 final_server(ErrorKind::Denied, "the user may not do that; see the list of commands and keys", error)
@@ -127,14 +146,26 @@ pub(crate) fn connect_failure(error: &RedisError) -> Failure {
             server(ErrorKind::Denied, "the server refuses the credentials", error)
         }
         redis::ErrorKind::InvalidClientConfig => Failure::Setup("the connection's options cannot be used"),
-        redis::ErrorKind::Io => Failure::NoConnection,
+        redis::ErrorKind::Io => match tls::refused(error) {
+            Some(what) => Failure::Setup(what),
+            None if error.is_connection_dropped() && !error.is_connection_refusal() => Failure::Rejected,
+            None => Failure::NoConnection,
+        },
         _ => other(error),
     }
 }
 
 // https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors; the first word is the code.
 fn other(error: &RedisError) -> Failure {
-    let (kind, what) = match error.code().unwrap_or_default() {
+    // In a script the code is the same for all. https://redis.io/docs/latest/develop/interact/programmability/lua-api/
+    let denied = |detail: &str| {
+        ["The user executing the script", "ACL failure in script"].iter().any(|of| detail.starts_with(of))
+    };
+    let code = match error.code() {
+        Some("ERR") if error.detail().is_some_and(denied) => "NOPERM",
+        code => code.unwrap_or_default(),
+    };
+    let (kind, what) = match code {
         "WRONGPASS" | "NOAUTH" => (ErrorKind::Denied, "the server refuses the credentials"),
         "NOPERM" => (ErrorKind::Denied, "the user may not do that; see the list of commands and keys"),
         "OOM" => (ErrorKind::Unavailable, "the server has no memory left"),
@@ -178,7 +209,15 @@ impl Failure {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Server { kind, .. } => *kind,
-            Self::NoConnection | Self::Cut | Self::Uncovered | Self::Closed | Self::Moved => ErrorKind::Unavailable,
+            Self::NoConnection
+            | Self::Rejected
+            | Self::Silent
+            | Self::Cut
+            | Self::Uncovered
+            | Self::Divided
+            | Self::Replica
+            | Self::Closed
+            | Self::Moved => ErrorKind::Unavailable,
             Self::NoAnswer | Self::TooLate => ErrorKind::Timeout,
             Self::OutcomeUnknown | Self::Unacknowledged => ErrorKind::OutcomeUnknown,
             Self::Unreadable => ErrorKind::Corrupt,

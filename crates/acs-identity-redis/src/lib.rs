@@ -1,5 +1,7 @@
 //! The Redis store of `acs-identity`: Azure Communication Services IDs mapped to an application's own users, in Redis or Valkey, on
 //! one server, on the primary that Sentinel names, or in a cluster.
+//!
+//! [`RedisOptions`] says which, and opens a [`RedisStore`]. Most applications use this by the crate `acs-identity`, feature `redis`.
 
 mod answer;
 mod check;
@@ -18,6 +20,7 @@ mod scan;
 mod script;
 mod step;
 mod store;
+mod tls;
 mod write;
 
 pub use options::RedisOptions;

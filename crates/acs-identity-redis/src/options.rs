@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use acs_identity_core::{Namespace, Result};
 use redis::{ClientTlsConfig, TlsCertificates};
+use tokio::time::{Instant, timeout_at};
 
 use crate::check;
 use crate::error::Failure;
@@ -41,8 +42,12 @@ struct Certificates {
     own: Option<(PathBuf, PathBuf)>,
 }
 
+/// The longest deadline that there is, so that every one has an end.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 impl RedisOptions {
-    /// One server: `redis://user:password@host:6379/0`, with `rediss://` for TLS.
+    /// One server: `redis://user:password@host:6379/0`, with `rediss://` for TLS. A user needs a password; a password alone is that of
+    /// the user `default`.
     pub fn url(url: impl Into<String>) -> Self {
         Self::new(Kind::Single, vec![url.into()])
     }
@@ -96,9 +101,10 @@ impl RedisOptions {
         self
     }
 
-    /// How long a call may take in all, with waiting for a connection, for a failover and for the answers; 5 s by default.
+    /// How long a call may take in all, with waiting for a connection, for a failover and for the answers; 5 s by default, and at
+    /// most a year. Calls of many steps, such as `unlink_customer` and `purge_expired`, have it for each step.
     pub fn call_deadline(mut self, deadline: Duration) -> Self {
-        self.call_deadline = deadline;
+        self.call_deadline = deadline.min(LONGEST);
         self
     }
 
@@ -129,20 +135,19 @@ impl RedisOptions {
         self
     }
 
-    /// Connects, and checks that the servers can keep the store's promises.
+    /// Connects, and checks that the servers can keep the store's promises: their version, their `maxmemory-policy`, and whether they
+    /// are what the options say, one server, a primary or a cluster.
     ///
     /// # Errors
-    /// `Misconfigured` if the options make no sense or a server is not fit; `Denied`, `Unavailable` and `Timeout` as said by
-    /// the servers.
+    /// `Misconfigured` if the options make no sense, before anybody is asked, or a server is not fit, or TLS fails for a reason that
+    /// stays; `Denied` if the user, the password or the user's rights are wrong; these at once. `Unavailable` and `Timeout` if
+    /// no server could be asked by the call's deadline.
     pub async fn open(self) -> Result<RedisStore> {
-        let deadline = self.call_deadline;
-        match tokio::time::timeout(deadline, self.connect()).await {
-            Ok(opened) => opened.map_err(named("open")),
-            Err(_) => Err(named("open")(Failure::NoAnswer)),
-        }
+        self.connect().await.map_err(named("open"))
     }
 
     async fn connect(self) -> Result<RedisStore, Failure> {
+        let end = Instant::now() + self.call_deadline;
         if [self.connect_timeout, self.response_timeout, self.call_deadline].contains(&Duration::ZERO) {
             return Err(Failure::Setup("a deadline of no length cannot be kept"));
         }
@@ -150,7 +155,10 @@ impl RedisOptions {
         {
             return Err(Failure::Setup("waiting for replicas has to take a time, and less than waiting for an answer"));
         }
-        let certificates = self.certificates.read().await?;
+        if matches!(&self.kind, Kind::Sentinel { name, .. } if name.is_empty()) {
+            return Err(Failure::Setup("the primary behind sentinels needs a name"));
+        }
+        let certificates = self.certificates.read()?;
         let settings = |urls: &[String]| -> Result<_, Failure> {
             let (mut settings, addresses) = Settings::new(urls, certificates.clone())?;
             settings.connect_timeout = self.connect_timeout;
@@ -163,6 +171,7 @@ impl RedisOptions {
             Kind::Single => Place::Single(addresses.swap_remove(0)),
             Kind::Sentinel { name, sentinels } => {
                 let (sentinels, addresses) = settings(&sentinels)?;
+                own.primary_only = true;
                 Place::Sentinel { sentinels: Arc::new(sentinels), addresses, name }
             }
             Kind::Cluster if own.has_database() => {
@@ -170,14 +179,14 @@ impl RedisOptions {
             }
             Kind::Cluster => Place::Cluster(addresses),
         };
-        let nodes = Nodes::find(place, own).await?;
-        check::servers(&nodes, self.allow_eviction, self.call_deadline).await?;
+        let nodes = timeout_at(end, Nodes::find(place, own)).await.map_err(|_| Failure::NoAnswer)??;
+        check::servers(&nodes, self.allow_eviction, self.acknowledged.is_some(), end).await?;
         Ok(RedisStore::new(nodes, self.call_deadline, self.namespace))
     }
 }
 
 impl Certificates {
-    async fn read(&self) -> Result<TlsCertificates, Failure> {
+    fn read(&self) -> Result<TlsCertificates, Failure> {
         const BAD: Failure = Failure::Setup("a file with a certificate or a key cannot be read");
         let read = |path: &PathBuf| std::fs::read(path).map_err(|_| BAD);
         let client_tls = match &self.own {

@@ -23,7 +23,7 @@ pub(crate) async fn expired(store: &RedisStore, limit: u32) -> Result<u64> {
 
 async fn all(store: &RedisStore, limit: u32) -> Result<u64> {
     let mut purged = 0;
-    for part in 0..EXPIRING_PARTS {
+    for part in due_parts(store).await? {
         // What is there may be of no use, so there can be more of them than of mappings.
         loop {
             let room = limit.saturating_sub(purged as u32).min(CHUNK);
@@ -39,6 +39,29 @@ async fn all(store: &RedisStore, limit: u32) -> Result<u64> {
         }
     }
     Ok(purged)
+}
+
+/// The parts in which the time of something is over.
+async fn due_parts(store: &RedisStore) -> Result<Vec<u16>, Failure> {
+    let keys: Vec<String> = (0..EXPIRING_PARTS).map(|part| store.keys().expiring_part(part)).collect();
+    let earliest = |key: &String| {
+        let mut command = cmd("ZRANGE");
+        command.arg(key).arg(0).arg(0).arg("WITHSCORES");
+        Ask { slot: slot(key), command, script: None }
+    };
+    let mut asks: Vec<Ask> = keys.iter().map(earliest).collect();
+    let slots: Vec<u16> = keys.iter().map(|key| slot(key)).collect();
+    let clocks = Clocks::ask(store.nodes().topology(), &slots, &mut asks);
+    let answers = store.ask(&asks, store.end()).await;
+    let mut due = Vec::new();
+    for ((part, slot), answer) in (0..EXPIRING_PARTS).zip(slots).zip(&answers) {
+        let earliest = answer::scored(answer.as_ref().map_err(Failure::clone)?)?;
+        let now = clocks.read(slot, &answers)?;
+        if earliest.iter().any(|(_, at)| *at <= now.as_micros()) {
+            due.push(part);
+        }
+    }
+    Ok(due)
 }
 
 /// Entries of a part whose time is over.

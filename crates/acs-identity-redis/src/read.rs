@@ -80,19 +80,42 @@ pub(crate) async fn resolve_many(store: &RedisStore, ids: &[AcsId]) -> Vec<(Stri
 /// The records of IDs, each with its server's time when it had been read.
 pub(crate) async fn records(store: &RedisStore, ids: &[&AcsId]) -> Vec<Result<(Value, Timestamp), Failure>> {
     let keys: Vec<String> = ids.iter().map(|id| store.keys().record(id.as_str())).collect();
-    // Which of the keys one command is about: many of one server, or those of one slot.
-    let mut groups: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
+    let mut groups: Vec<(u16, Vec<usize>)> = Vec::new();
     if store.nodes().is_whole() {
-        for (number, group) in (0..keys.len()).collect::<Vec<_>>().chunks(KEYS).enumerate() {
-            groups.insert(number as u16, group.to_vec());
-        }
+        groups.extend((0..keys.len()).collect::<Vec<_>>().chunks(KEYS).map(|group| (0, group.to_vec())));
     } else {
+        let mut by_slot: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
         for (place, key) in keys.iter().enumerate() {
-            groups.entry(slot(key)).or_default().push(place);
+            by_slot.entry(slot(key)).or_default().push(place);
         }
+        groups.extend(by_slot);
     }
+    let end = store.end();
+    let mut records: Vec<_> = keys.iter().map(|_| Err(Failure::Answer)).collect();
+    grouped(store, &keys, &groups, end, &mut records).await;
+    // Of a slot on its way, a node has some and another one the others: then one by one.
+    let divided = |(_, group): &&(u16, Vec<usize>)| matches!(records[group[0]], Err(Failure::Divided));
+    let alone: Vec<(u16, Vec<usize>)> = groups
+        .iter()
+        .filter(divided)
+        .flat_map(|(slot, group)| group.iter().map(|place| (*slot, vec![*place])))
+        .collect();
+    if !alone.is_empty() {
+        grouped(store, &keys, &alone, end, &mut records).await;
+    }
+    records
+}
+
+/// Reads the records of keys, whose places are given, with one command for those of one group.
+async fn grouped(
+    store: &RedisStore,
+    keys: &[String],
+    groups: &[(u16, Vec<usize>)],
+    end: Instant,
+    records: &mut [Result<(Value, Timestamp), Failure>],
+) {
     let mut asks = Vec::with_capacity(groups.len() + 1);
-    for (slot, group) in &groups {
+    for (slot, group) in groups {
         let mut command = Cmd::with_capacity(group.len() + 1, group.len() * 100);
         command.arg("MGET");
         for place in group {
@@ -100,11 +123,10 @@ pub(crate) async fn records(store: &RedisStore, ids: &[&AcsId]) -> Vec<Result<(V
         }
         asks.push(Ask { slot: *slot, command, script: None });
     }
-    let slots: Vec<u16> = groups.keys().copied().collect();
+    let slots: Vec<u16> = groups.iter().map(|(slot, _)| *slot).collect();
     // Behind the other commands of its node.
     let clocks = Clocks::ask(store.nodes().topology(), &slots, &mut asks);
-    let answers = store.ask(&asks, store.end()).await;
-    let mut records: Vec<_> = keys.iter().map(|_| Err(Failure::Answer)).collect();
+    let answers = store.ask(&asks, end).await;
     for ((slot, group), answer) in groups.iter().zip(&answers) {
         let now = clocks.read(*slot, &answers);
         for (number, place) in group.iter().enumerate() {
@@ -117,7 +139,6 @@ pub(crate) async fn records(store: &RedisStore, ids: &[&AcsId]) -> Vec<Result<(V
             };
         }
     }
-    records
 }
 
 pub(crate) async fn ping(store: &RedisStore) -> Result<(), Failure> {

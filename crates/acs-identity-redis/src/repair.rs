@@ -1,6 +1,6 @@
 //! Entries of customers' indexes that are too many are taken out, and those that are missing are made.
 
-use acs_identity_core::{AcsId, CustomerId, MappingStoreExt, Result};
+use acs_identity_core::{AcsId, CustomerId, MappingStoreExt, Result, Timestamp};
 use futures::TryStreamExt;
 
 use crate::error::Failure;
@@ -20,7 +20,7 @@ const CHUNK: usize = 500;
 ///
 /// In a cluster a record may become the customer's after it was read. So an entry is marked first, unless a writer has
 /// noted the intent to need it. Then its record is read once more, and if that does not bear it out either, the entry is swept away
-/// if it is still marked: a writer who has come in between has taken the mark away, and one who had come before is still noted.
+/// if it still has this mark: a writer who has come in between has taken it away, and one who had come before is still noted.
 pub(crate) async fn entries(store: &RedisStore, customer: &CustomerId, mut ids: Vec<AcsId>) {
     ids.truncate(MOST);
     if ids.is_empty() {
@@ -37,10 +37,13 @@ pub(crate) async fn entries(store: &RedisStore, customer: &CustomerId, mut ids: 
         let key = |id: &AcsId| store.keys().index(id, &customer);
         let marks: Vec<Step> = ids.iter().map(|id| Step::mark(key(id), id)).collect();
         let marked = steps(&store, &marks, end).await;
-        let ids: Vec<&AcsId> =
-            ids.iter().zip(marked).filter(|(_, marked)| matches!(marked, Ok((_, 1)))).map(|(id, _)| id).collect();
+        let (ids, marked): (Vec<&AcsId>, Vec<Timestamp>) = ids
+            .iter()
+            .zip(marked)
+            .filter_map(|(id, marked)| marked.ok().filter(|(_, done)| *done == 1).map(|(at, _)| (id, at)))
+            .unzip();
         let found = read::records(&store, &ids).await;
-        let wrong = ids.into_iter().zip(found).filter(|(id, found)| match found {
+        let wrong = ids.into_iter().zip(marked).zip(found).filter(|((id, _), found)| match found {
             Ok((value, _)) => match answer::bytes(value) {
                 Ok(Some(bytes)) => record::mapping(id, bytes)
                     .is_ok_and(|found| found.is_none_or(|found| found.customer_id != customer)),
@@ -49,7 +52,7 @@ pub(crate) async fn entries(store: &RedisStore, customer: &CustomerId, mut ids: 
             },
             Err(_) => false,
         });
-        let sweeps: Vec<Step> = wrong.map(|(id, _)| Step::sweep(key(id), id)).collect();
+        let sweeps: Vec<Step> = wrong.map(|((id, marked), _)| Step::sweep(key(id), id, marked)).collect();
         steps(&store, &sweeps, end).await;
     };
     let _: Result<(), Failure> = store.run(work).await;

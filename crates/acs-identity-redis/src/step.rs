@@ -31,6 +31,10 @@ impl Step {
         Self { key, id: id.as_str().to_owned(), what, first: String::new(), second: String::new() }
     }
 
+    fn at(time: Timestamp, key: String, id: &AcsId, what: &'static str) -> Self {
+        Self { first: text(time), ..Self::new(key, id, what) }
+    }
+
     /// Notes an intent.
     pub(crate) fn note(key: String, id: &AcsId) -> Self {
         Self::new(key, id, "n")
@@ -38,13 +42,12 @@ impl Step {
 
     /// Takes back an intent that was noted at a time; with the record's creation time if it became the customer's.
     pub(crate) fn settle(key: String, id: &AcsId, noted: Timestamp, created: Option<Timestamp>) -> Self {
-        let text = |time: Timestamp| time.as_micros().to_string();
-        Self { first: text(noted), second: created.map(text).unwrap_or_default(), ..Self::new(key, id, "s") }
+        Self { second: created.map(text).unwrap_or_default(), ..Self::at(noted, key, id, "s") }
     }
 
-    /// Drops an entry.
-    pub(crate) fn drop(key: String, id: &AcsId) -> Self {
-        Self::new(key, id, "d")
+    /// Drops the entry of a record that was created at a time.
+    pub(crate) fn drop(key: String, id: &AcsId, created: Timestamp) -> Self {
+        Self::at(created, key, id, "d")
     }
 
     /// Marks an entry as doubted.
@@ -52,14 +55,14 @@ impl Step {
         Self::new(key, id, "m")
     }
 
-    /// Sweeps away an entry that is still marked.
-    pub(crate) fn sweep(key: String, id: &AcsId) -> Self {
-        Self::new(key, id, "w")
+    /// Sweeps away an entry that still has the mark of a time.
+    pub(crate) fn sweep(key: String, id: &AcsId, marked: Timestamp) -> Self {
+        Self::at(marked, key, id, "w")
     }
 
     /// Makes an entry, unless there is one.
     pub(crate) fn make(key: String, id: &AcsId, created: Timestamp) -> Self {
-        Self { first: created.as_micros().to_string(), ..Self::new(key, id, "a") }
+        Self::at(created, key, id, "a")
     }
 
     /// Makes an entry of the index by expiry, at a time.
@@ -76,6 +79,10 @@ impl Step {
     pub(crate) fn expired(key: String, id: &AcsId, at: u64) -> Self {
         Self { first: at.to_string(), ..Self::new(key, id, "k") }
     }
+}
+
+fn text(time: Timestamp) -> String {
+    time.as_micros().to_string()
 }
 
 /// Carries out steps, with the time of the server that did each and what it answered.

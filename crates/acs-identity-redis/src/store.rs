@@ -26,7 +26,57 @@ const CAPABILITIES: Capabilities = Capabilities::none()
     .with(Capability::ChangeFeed)
     .without(Capability::ScanExactlyOnce, "SCAN may give a key twice while the server's table grows or shrinks");
 
-/// A [`MappingStore`] in Redis or Valkey: on one server, on the primary that Sentinel names, or in a cluster.
+/// A [`MappingStore`] in Redis or Valkey, version 7.0 or later (Valkey 7.2): on one server, on the primary that Sentinel names, or in a
+/// cluster.
+///
+/// Times and expiries are by the servers' clocks: that of the node which has the record. IDs are compared byte for byte. In a cluster
+/// those of the nodes should agree to a few seconds: an index entry is made by one node's clock, and its record by another's. What
+/// survives a crash or a failover is what the servers are set to keep; see
+/// [`replica_acknowledgements`](crate::RedisOptions::replica_acknowledgements).
+///
+/// # Connections and TLS
+/// Each node has one connection that all calls share, and a second one for writes if replicas have to acknowledge them. They speak
+/// RESP3, are made when they are needed, and made again, with growing pauses of up to half a second, when they are lost.
+/// `rediss://` is TLS by rustls: the certificate and its name are always checked, by the system's authorities or by those of
+/// [`certificate_authority`](crate::RedisOptions::certificate_authority). If the application has not chosen rustls's default
+/// provider of cryptography by then, ring becomes it.
+///
+/// # Change feed
+/// Each master tells a subscriber, on a connection of its own, of the keys of the namespace that are changed, whoever changes them
+/// (`CLIENT TRACKING` in broadcast mode). A record's key is told as [`Change::Acs`](acs_identity_core::Change::Acs), a part of a
+/// customer's index as [`Change::Customer`](acs_identity_core::Change::Customer). A connection that ends, a change of the cluster or of
+/// the primary, `FLUSHALL`, and 10,000 keys that wait for a slow subscriber are told as
+/// [`Change::Lost`](acs_identity_core::Change::Lost). Not seen is that a mapping has expired: its key goes an hour later,
+/// which shows as a change.
+///
+/// # What is kept of what was removed
+/// - After an unlink, the ACS ID and its last revision (a tombstone), without the customer ID and the properties: for one hour, after
+///   which Redis drops it.
+/// - An expired mapping, wholly, for one hour after its expiry, or until `purge_expired`, a new link of its ACS ID or
+///   `unlink_customer` replaces it.
+/// - In a cluster, in the customer's index, ACS IDs of writes that were not finished: until somebody lists the customer's mappings.
+///
+/// Files of Redis (`appendonly`, snapshots) hold what was removed until they are rewritten.
+///
+/// # Deadlines and lost connections
+/// A call has a deadline (see [`call_deadline`](crate::RedisOptions::call_deadline)). Until then, what was certainly not done is sent
+/// again, also a write: when no connection can be made, when keys have moved, when a replica has to take over. A read whose answer was
+/// lost is sent once more; a write whose answer was lost is `OutcomeUnknown`. In a batch each ID has its own answer: a node that is
+/// away fails its own IDs alone.
+///
+/// # Cancellation
+/// A write that is dropped is finished in the background, by its deadline. [`close`](MappingStore::close) waits for those that are
+/// under way.
+///
+/// ```no_run
+/// # async fn open() -> acs_identity_core::Result<()> {
+/// use acs_identity_redis::RedisOptions;
+/// let store = RedisOptions::cluster(["rediss://app:secret@10.0.0.1:6379", "rediss://app:secret@10.0.0.2:6379"])
+///     .certificate_authority("/etc/app/authority.pem")
+///     .open()
+///     .await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct RedisStore {
     shared: Arc<Shared>,

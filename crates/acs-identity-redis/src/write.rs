@@ -5,8 +5,9 @@
 //!
 //! 1. In the new customer's index, an entry and the intent to need it; in the index by expiry an entry, if there is an expiry.
 //! 2. The record. It refuses an intent that is older than half a minute.
-//! 3. The former customer's entry is dropped, unless somebody intends to need it.
-//! 4. The intent is taken back; if the record did not become the customer's, with the entry.
+//! 3. The former customer's entry is dropped, unless it is a newer one, or somebody intends to need it.
+//! 4. The intent is taken back; if the record did not become the customer's, with the entry. Where two writers have had the same
+//!    intent at a time, it stays until it is old.
 //!
 //! A client that dies between two steps leaves an entry or an intent too many, never one too few.
 
@@ -249,7 +250,7 @@ async fn split(store: &RedisStore, items: &[(AcsId, Told)]) -> Vec<Result<Writte
     let mut intents: Vec<Result<Option<Timestamp>, Failure>> = Vec::with_capacity(items.len());
     let mut asks = Vec::with_capacity(items.len());
     for ((item, (noted, all)), clock) in items.iter().zip(places).zip(clocks) {
-        let ready = first[all].iter().cloned().collect::<Result<Vec<_>, _>>().and_then(|_| clock);
+        let ready = first[all].iter().cloned().collect::<Result<Vec<_>, _>>().and(clock);
         intents.push(ready.and_then(|now| {
             let latest = Timestamp::from_micros(now.as_micros().saturating_add(PATIENCE));
             asks.push(ask(store, std::slice::from_ref(item), false, latest));
@@ -289,11 +290,11 @@ fn tidy_up(
     tidy: &mut Vec<Step>,
 ) {
     let Ok(before) = record::present(id, written.before.as_deref()) else { return };
-    let (former, customer) = (before.mapping().map(|mapping| &mapping.customer_id), told.becomes());
+    let customer = told.becomes();
     if written.changed
-        && let Some(former) = former.filter(|former| Some(*former) != customer)
+        && let Some(former) = before.mapping().filter(|former| Some(&former.customer_id) != customer)
     {
-        tidy.push(Step::drop(store.keys().index(id, former), id));
+        tidy.push(Step::drop(store.keys().index(id, &former.customer_id), id, former.created_at));
     }
     if let Some((customer, noted)) = customer.zip(intent) {
         let present = before.mapping().filter(|mapping| mapping.customer_id == *customer);

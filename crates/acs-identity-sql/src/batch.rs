@@ -1,5 +1,7 @@
 //! Statements about many items at once, in the two ways that databases have.
 
+use std::borrow::Cow;
+
 /// A statement that takes many items.
 #[derive(Debug)]
 pub(crate) enum Batch {
@@ -7,7 +9,7 @@ pub(crate) enum Batch {
     /// connection can keep each of them prepared.
     Sized(Vec<(usize, String)>),
     /// Each column of the items is one parameter, an array.
-    Arrays(&'static str),
+    Arrays(Cow<'static, str>),
 }
 
 /// The most items of one statement that takes arrays: far from the limits of any message.
@@ -17,6 +19,11 @@ impl Batch {
     /// The statements of these sizes, in rising order.
     pub(crate) fn sized(sizes: &[usize], sql: impl Fn(usize) -> String) -> Self {
         Self::Sized(sizes.iter().map(|size| (*size, sql(*size))).collect())
+    }
+
+    /// The statement with arrays.
+    pub(crate) const fn arrays(sql: &'static str) -> Self {
+        Self::Arrays(Cow::Borrowed(sql))
     }
 
     /// The most items of one statement.
@@ -68,7 +75,7 @@ mod tests {
 
     #[test]
     fn arrays_take_any_number_up_to_their_limit() {
-        let batch = Batch::Arrays("arrays");
+        let batch = Batch::arrays("arrays");
         assert_eq!(batch.covering(9), Some((9, "arrays")));
         assert_eq!(batch.within(ARRAY + 1), Some((ARRAY, "arrays")));
         assert_eq!(batch.within(0), None);

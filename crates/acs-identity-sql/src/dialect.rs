@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::ops::DerefMut;
+use std::time::Duration;
 
 use acs_identity_core::Redacted;
 
@@ -25,20 +26,28 @@ pub trait Dialect: Sized + Send + Sync + 'static {
     /// hold rows that others wait for.
     const REMOTE: bool;
 
-    type Pool: Clone + Send + Sync + 'static;
+    /// Whether a change of the schema can be a part of a transaction.
+    const SCHEMA_IN_TRANSACTIONS: bool;
+
+    type Pool: Connections;
     type Connection: Send;
     /// A transaction that will write. Dropped, it is rolled back.
     type Transaction: DerefMut<Target = Self::Connection> + Send;
     type Row: Row;
     /// How far a subscriber has read the log of changes.
-    type Place: Clone + Send + Sync + 'static;
+    type LogPosition: Clone + Send + Sync + 'static;
     /// What tells a subscriber that there may be something new in the log.
-    type Bell: Send + 'static;
+    type Wakeup: Send + 'static;
 
     fn statements() -> &'static Statements;
 
     /// The statements of each version of the schema, oldest first. The last one of each notes that the version is there.
     fn migrations() -> &'static [&'static [&'static str]];
+
+    /// A statement of the schema as the database's own client reads it from a file.
+    fn in_a_file(sql: &str) -> String {
+        format!("{sql};\n\n")
+    }
 
     fn acquire(pool: &Self::Pool) -> impl Future<Output = Result<Self::Connection, Failure>> + Send;
 
@@ -50,9 +59,11 @@ pub trait Dialect: Sized + Send + Sync + 'static {
 
     fn rollback(transaction: Self::Transaction) -> impl Future<Output = ()> + Send;
 
-    /// Begins the change of the schema, which only one process does at a time.
+    /// Begins the change of the schema, which only one process does at a time. The limit, instead of a call's deadline, is
+    /// for the waiting and for each statement.
     fn begin_migration(
         connection: Self::Connection,
+        _limit: Duration,
     ) -> impl Future<Output = Result<Self::Transaction, Failure>> + Send {
         Self::begin(connection)
     }
@@ -81,29 +92,56 @@ pub trait Dialect: Sized + Send + Sync + 'static {
         values: &[Value<'_>],
     ) -> impl Future<Output = Result<u64, Failure>> + Send;
 
-    /// Reads what is new in the log; without a place, where it ends.
+    /// Deletes entries of the log whose time is over, at most so many. Answers with how many there were.
+    fn trim(connection: &mut Self::Connection, limit: usize) -> impl Future<Output = Result<u64, Failure>> + Send {
+        async move { Self::execute(connection, Self::statements().trim_changes, &[Value::Integer(limit as i64)]).await }
+    }
+
+    /// Reads what is new in the log; without a position, where it ends.
     fn read_log(
         connection: &mut Self::Connection,
         namespace: &str,
-        place: Option<&Self::Place>,
-    ) -> impl Future<Output = Result<Reading<Self::Place>, Failure>> + Send;
+        position: Option<&Self::LogPosition>,
+    ) -> impl Future<Output = Result<Reading<Self::LogPosition>, Failure>> + Send;
 
-    /// Makes a bell for a new subscriber, or after it has failed to ring.
-    fn bell(store: &SqlStore<Self>) -> impl Future<Output = Result<Self::Bell, Failure>> + Send;
+    /// Makes one for a new subscriber, or after it has failed.
+    fn wakeup(store: &SqlStore<Self>) -> impl Future<Output = Result<Self::Wakeup, Failure>> + Send;
 
     /// Ends when it is time to look into the log. A failure means that changes may be seen late from now on.
-    fn ring(bell: &mut Self::Bell, store: &SqlStore<Self>) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn woken(wakeup: &mut Self::Wakeup, store: &SqlStore<Self>) -> impl Future<Output = Result<(), Failure>> + Send;
+}
 
-    /// How many connections are taken out of the pool.
-    fn in_use(pool: &Self::Pool) -> u32;
+/// The connections of a database. This is the driver's pool, which is not there without any database.
+pub trait Connections: Clone + Send + Sync + 'static {
+    /// How many of them are taken out.
+    fn in_use(&self) -> u32;
 
-    fn is_closed(pool: &Self::Pool) -> bool;
+    fn is_closed(&self) -> bool;
 
     /// Ends when the pool is closed.
-    fn closed(pool: &Self::Pool) -> impl Future<Output = ()> + Send + 'static;
+    fn closed(&self) -> impl Future<Output = ()> + Send + 'static;
 
     /// Lets nobody in any more, and ends when all connections have come back and are closed.
-    fn close(pool: &Self::Pool) -> impl Future<Output = ()> + Send;
+    fn close(&self) -> impl Future<Output = ()> + Send;
+}
+
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+impl<D: sqlx::Database> Connections for sqlx::Pool<D> {
+    fn in_use(&self) -> u32 {
+        self.size().saturating_sub(u32::try_from(self.num_idle()).unwrap_or(u32::MAX))
+    }
+
+    fn is_closed(&self) -> bool {
+        Self::is_closed(self)
+    }
+
+    fn closed(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.close_event()
+    }
+
+    fn close(&self) -> impl Future<Output = ()> + Send {
+        Self::close(self)
+    }
 }
 
 /// A value for a statement's parameter.
@@ -159,20 +197,21 @@ pub struct Statements {
     pub(crate) resolve_many: Batch,
     /// namespace, IDs: all columns of those that are there, held until the transaction ends.
     pub(crate) present: Batch,
-    /// namespace, ID, customer, properties, created at, expires at, revision of each: rows of IDs that have none.
+    /// namespace, ID, customer, properties, created at, expires at, revision of each: rows of IDs that have none. Where one has,
+    /// it is an error, or the number of rows is less.
     pub(crate) insert: Batch,
     /// The same of IDs that have a row, which they replace.
     pub(crate) update: Batch,
     /// namespace, ID, limit: what comes after this ID, tombstones included, by ID.
     pub(crate) scan: &'static str,
-    /// namespace, customer, created at, ID, created at again, limit: what comes after this place, by creation time and ID.
+    /// namespace, customer, created at, ID, created at again, limit: what comes after this position, by creation time and ID.
     pub(crate) mappings_of: &'static str,
     /// The same, held until the transaction ends.
     pub(crate) hold_mappings_of: &'static str,
     /// namespace, customer: the last in that order.
     pub(crate) last_of: &'static str,
     /// end of the tombstones' life, namespace, now, limit: makes expired mappings tombstones.
-    pub(crate) bury_expired: &'static str,
+    pub(crate) expire: &'static str,
     /// now, limit: deletes tombstones that may be forgotten, of all namespaces.
     pub(crate) forget: &'static str,
     /// limit: deletes the oldest entries of the log of changes whose time is over.

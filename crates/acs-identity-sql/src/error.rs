@@ -1,5 +1,6 @@
 //! Why a call on a database failed, and what the caller is told.
 
+use std::io;
 use std::time::Duration;
 
 use acs_identity_core::{Error, ErrorKind};
@@ -12,7 +13,7 @@ pub enum Failure {
     #[error("{what}")]
     Database { kind: ErrorKind, what: &'static str, source: Code },
     /// Set apart, as it tells for certain that nothing was done.
-    #[error("the database is locked by another connection")]
+    #[error("{}", locked(source))]
     Locked { source: Code },
     #[error("the connection to the database is lost")]
     Disconnected,
@@ -22,14 +23,29 @@ pub enum Failure {
     /// Somebody else was in the way. The transaction is rolled back, and may well succeed if it is begun again.
     #[error("another transaction was in the way")]
     Contended { source: Code },
-    #[error("no connection became free in time")]
+    /// Somebody else has inserted a row that was not there, or was not looked for.
+    #[error("another transaction was in the way")]
+    Raced,
+    /// What the connection had prepared does not fit the tables any more, which somebody has changed.
+    #[error("the tables were changed while they were in use")]
+    Stale { source: Code },
+    #[error("no connection could be had in time")]
     NoConnection,
+    /// None could be made, though there is room for more of them: the server may be there again soon.
+    #[error("no connection could be made in time")]
+    Unreachable,
+    /// Another server may take them; its address may be the same.
+    #[error("the server takes no writes now")]
+    ReadOnly { source: Code },
+    #[error("another process is changing the schema")]
+    Migrating,
     #[error("the driver could not carry out the statement")]
     Driver,
     #[error("the store is closed")]
     Closed,
-    #[error("no answer within {0:?}")]
-    Deadline(Duration),
+    /// With what had been in the way, if the work was begun more than once.
+    #[error("no answer within {deadline:?}")]
+    Deadline { deadline: Duration, source: Option<Box<Failure>> },
     /// Only ever seen by a task whose caller has left.
     #[error("nobody waits for the answer")]
     Abandoned,
@@ -61,21 +77,50 @@ pub enum Code {
     Postgres(String),
     #[error("MySQL error {0}")]
     MySql(u16),
+    /// Not the database's own: what the operating system says of the connection.
+    #[error("connection: {0}")]
+    Connection(io::ErrorKind),
+    #[error("connection: the host's address cannot be found")]
+    UnknownHost,
+}
+
+impl From<&io::Error> for Code {
+    fn from(error: &io::Error) -> Self {
+        // The standard library has no kind for it. Of any other text only the kind is kept.
+        match error.to_string().starts_with("failed to lookup address information") {
+            true => Self::UnknownHost,
+            false => Self::Connection(error.kind()),
+        }
+    }
+}
+
+/// SQLite has one lock for all.
+fn locked(source: &Code) -> &'static str {
+    match source {
+        Code::Sqlite(_) => "the database is locked by another connection",
+        _ => "another transaction holds a row or a table locked",
+    }
 }
 
 impl Failure {
     /// Whether nothing was done, and the same work begun again may succeed.
     pub(crate) fn is_repeatable(&self) -> bool {
-        matches!(self, Self::Cut { .. } | Self::Contended { .. })
+        matches!(self, Self::Cut { .. } | Self::Unreachable | Self::Contended { .. } | Self::Raced | Self::Stale { .. })
     }
 
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Database { kind, .. } => *kind,
-            Self::Locked { .. } | Self::Disconnected | Self::Cut { .. } | Self::Contended { .. } | Self::Closed => {
-                ErrorKind::Unavailable
-            }
-            Self::NoConnection | Self::Deadline(_) | Self::Abandoned => ErrorKind::Timeout,
+            Self::Locked { .. }
+            | Self::Disconnected
+            | Self::Cut { .. }
+            | Self::Contended { .. }
+            | Self::Raced
+            | Self::Stale { .. }
+            | Self::ReadOnly { .. }
+            | Self::Migrating
+            | Self::Closed => ErrorKind::Unavailable,
+            Self::NoConnection | Self::Unreachable | Self::Deadline { .. } | Self::Abandoned => ErrorKind::Timeout,
             Self::Driver | Self::Task | Self::Properties => ErrorKind::Internal,
             Self::OutcomeUnknown | Self::Unacknowledged { .. } => ErrorKind::OutcomeUnknown,
             Self::Unreadable(_) => ErrorKind::Corrupt,
@@ -93,8 +138,11 @@ impl From<Failure> for Error {
             Failure::Database { source, .. }
             | Failure::Locked { source }
             | Failure::Unacknowledged { source }
+            | Failure::ReadOnly { source }
             | Failure::Contended { source }
+            | Failure::Stale { source }
             | Failure::Cut { source: Some(source) } => error.with_source(source),
+            Failure::Deadline { source: Some(source), .. } => error.with_source(*source),
             _ => error,
         }
     }
@@ -117,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_deadline_before_the_commit_is_transient_and_one_in_it_is_not() {
-        assert!(Error::from(Failure::Deadline(Duration::from_secs(5))).is_transient());
+        assert!(Error::from(Failure::Deadline { deadline: Duration::from_secs(5), source: None }).is_transient());
         assert_eq!(Error::from(Failure::OutcomeUnknown).kind(), ErrorKind::OutcomeUnknown);
     }
 }

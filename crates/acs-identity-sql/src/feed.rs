@@ -8,7 +8,7 @@ use futures::StreamExt;
 use futures::future::select;
 use futures::stream::{self, BoxStream};
 
-use crate::dialect::{Dialect, Row};
+use crate::dialect::{Connections, Dialect, Row};
 use crate::error::Failure;
 use crate::store::SqlStore;
 
@@ -16,7 +16,7 @@ use crate::store::SqlStore;
 #[derive(Debug)]
 pub struct Reading<P> {
     /// How far it has been read now.
-    pub place: P,
+    pub position: P,
     pub changes: Vec<Change>,
     /// Something may be missing that was deleted before it was read.
     pub gap: bool,
@@ -25,7 +25,7 @@ pub struct Reading<P> {
 }
 
 pub(crate) fn subscribe<D: Dialect>(store: SqlStore<D>) -> BoxStream<'static, Change> {
-    let subscription = Subscription { store, place: None, bell: None, due: true, ready: VecDeque::new() };
+    let subscription = Subscription { store, position: None, wakeup: None, due: true, ready: VecDeque::new() };
     let changes = stream::unfold(subscription, |mut subscription| async move {
         subscription.next().await.map(|change| (change, subscription))
     });
@@ -37,8 +37,8 @@ pub(crate) fn subscribe<D: Dialect>(store: SqlStore<D>) -> BoxStream<'static, Ch
 struct Subscription<D: Dialect> {
     store: SqlStore<D>,
     /// How far the log has been read; `None` while nothing is followed.
-    place: Option<D::Place>,
-    bell: Option<D::Bell>,
+    position: Option<D::LogPosition>,
+    wakeup: Option<D::Wakeup>,
     /// Whether it is time to look into the log.
     due: bool,
     ready: VecDeque<Change>,
@@ -63,7 +63,9 @@ impl<D: Dialect> Subscription<D> {
                 Ok(()) => {}
                 Err(Failure::Closed) => return None,
                 // The log may be whole, but what is in it can't be told in time.
-                Err(_) if self.place.take().is_some() => self.ready.push_back(Change::Lost(LostReason::Disconnected)),
+                Err(_) if self.position.take().is_some() => {
+                    self.ready.push_back(Change::Lost(LostReason::Disconnected))
+                }
                 Err(_) => {}
             }
         }
@@ -71,24 +73,24 @@ impl<D: Dialect> Subscription<D> {
 
     /// Waits until it is time to look again, or the store is closed.
     async fn pause(&mut self) {
-        let closed = pin!(D::closed(&self.store.shared().reader));
-        let time = pin!(wait(&self.store, &mut self.bell));
+        let closed = pin!(self.store.shared().reader.closed());
+        let time = pin!(wait(&self.store, &mut self.wakeup));
         select(closed, time).await;
     }
 
     async fn read(&mut self) -> Result<(), Failure> {
-        let place = self.place.clone();
-        let followed = place.is_some();
-        let read = move |store: SqlStore<D>, fate| {
-            let place = place.clone();
+        let position = self.position.clone();
+        let followed = position.is_some();
+        let read = move |store: SqlStore<D>, state| {
+            let position = position.clone();
             async move {
-                let mut connection = store.reader(&fate).await?;
-                D::read_log(&mut connection, store.namespace(), place.as_ref()).await
+                let mut connection = store.reader(&state).await?;
+                D::read_log(&mut connection, store.namespace(), position.as_ref()).await
             }
         };
         let reading = self.store.run(read).await?;
         if reading.gap {
-            self.place = None;
+            self.position = None;
             self.due = true;
             self.ready.push_back(Change::Lost(LostReason::Lagged));
             return Ok(());
@@ -96,21 +98,21 @@ impl<D: Dialect> Subscription<D> {
         if !followed {
             self.ready.push_back(Change::Live);
         }
-        self.place = Some(reading.place);
+        self.position = Some(reading.position);
         self.due = reading.more;
         self.ready.extend(reading.changes);
         Ok(())
     }
 }
 
-async fn wait<D: Dialect>(store: &SqlStore<D>, bell: &mut Option<D::Bell>) {
-    let rung = match bell {
-        Some(bell) => D::ring(bell, store).await,
-        // What came before the bell was there did not ring it, so the log is read at once.
-        None => D::bell(store).await.map(|made| *bell = Some(made)),
+async fn wait<D: Dialect>(store: &SqlStore<D>, wakeup: &mut Option<D::Wakeup>) {
+    let woken = match wakeup {
+        Some(wakeup) => D::woken(wakeup, store).await,
+        // What came before it was there woke nobody, so the log is read at once.
+        None => D::wakeup(store).await.map(|made| *wakeup = Some(made)),
     };
-    if rung.is_err() {
-        *bell = None;
+    if woken.is_err() {
+        *wakeup = None;
         tokio::time::sleep(store.shared().poll_interval).await;
     }
 }

@@ -18,6 +18,7 @@
 
 mod batch;
 mod dialect;
+mod erase;
 mod error;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod existing;

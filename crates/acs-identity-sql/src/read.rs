@@ -8,16 +8,15 @@ use acs_identity_core::{AcsId, Answer, Cursor, CustomerId, Error, Mapping, Page,
 use crate::batch::Batch;
 use crate::dialect::{Dialect, Value};
 use crate::error::Failure;
-use crate::record::{self, Place};
-use crate::schema;
+use crate::record::{self, ListPosition};
 use crate::store::SqlStore;
 
 pub(crate) async fn resolve<D: Dialect>(store: &SqlStore<D>, id: &AcsId) -> Result<Option<Resolution>, Failure> {
     let id = id.clone();
-    let read = move |store: SqlStore<D>, fate| {
+    let read = move |store: SqlStore<D>, state| {
         let id = id.clone();
         async move {
-            let mut connection = store.reader(&fate).await?;
+            let mut connection = store.reader(&state).await?;
             let values = [Value::Text(store.namespace()), Value::Text(id.as_str())];
             let row = D::fetch_optional(&mut connection, D::statements().resolve, &values).await?;
             // Given back before the answer, so that the next call of this caller finds it free.
@@ -35,10 +34,10 @@ pub(crate) async fn resolve_many<D: Dialect>(
 ) -> Result<Vec<(String, Answer)>, Failure> {
     let mut seen = HashSet::with_capacity(ids.len());
     let distinct: Arc<[AcsId]> = ids.iter().filter(|id| seen.insert(*id)).cloned().collect();
-    let read = move |store: SqlStore<D>, fate| {
+    let read = move |store: SqlStore<D>, state| {
         let distinct = distinct.clone();
         async move {
-            let mut connection = store.reader(&fate).await?;
+            let mut connection = store.reader(&state).await?;
             let rows =
                 lookup::<D>(&mut connection, &D::statements().resolve_many, store.namespace(), &distinct).await?;
             drop(connection);
@@ -91,17 +90,17 @@ pub(crate) async fn mappings_of<D: Dialect>(
     page: &PageRequest,
 ) -> Result<Page<Mapping>> {
     let after = match page.cursor() {
-        None => Place::START,
-        Some(cursor) => parse_place(cursor).ok_or_else(bad_cursor)?,
+        None => ListPosition::START,
+        Some(cursor) => parse_position(cursor).ok_or_else(bad_cursor)?,
     };
     let (customer, limit) = (customer.clone(), page.limit());
-    let read = move |store: SqlStore<D>, fate| {
+    let read = move |store: SqlStore<D>, state| {
         let (customer, after) = (customer.clone(), after.clone());
         async move {
-            let mut connection = store.reader(&fate).await?;
+            let mut connection = store.reader(&state).await?;
             let values = after.values(store.namespace(), &customer, i64::from(limit) + 1);
             let mut rows = D::fetch_all(&mut connection, D::statements().mappings_of, &values).await?;
-            let next = cut(&mut rows, limit).map(record::place).transpose()?;
+            let next = cut(&mut rows, limit).map(record::list_position).transpose()?;
             let next = next.map(|last| Cursor::new(format!("c{}:{}", last.created_at, last.acs_id)));
             page_of(&store, connection, &rows, next).await
         }
@@ -115,10 +114,10 @@ pub(crate) async fn scan<D: Dialect>(store: &SqlStore<D>, page: &PageRequest) ->
         Some(cursor) => parse_id(cursor.as_str(), "s").ok_or_else(bad_cursor)?,
     };
     let limit = page.limit();
-    let read = move |store: SqlStore<D>, fate| {
+    let read = move |store: SqlStore<D>, state| {
         let id = id.clone();
         async move {
-            let mut connection = store.reader(&fate).await?;
+            let mut connection = store.reader(&state).await?;
             let values = [Value::Text(store.namespace()), Value::Text(&id), Value::Integer(i64::from(limit) + 1)];
             let mut rows = D::fetch_all(&mut connection, D::statements().scan, &values).await?;
             let next = cut(&mut rows, limit).map(record::raw_acs_id).transpose()?;
@@ -130,11 +129,13 @@ pub(crate) async fn scan<D: Dialect>(store: &SqlStore<D>, page: &PageRequest) ->
 }
 
 pub(crate) async fn ping<D: Dialect>(store: &SqlStore<D>) -> Result<(), Failure> {
-    let read = |store: SqlStore<D>, fate| async move {
-        let mut connection = store.reader(&fate).await?;
-        schema::version::<D>(&mut connection).await
+    let read = |store: SqlStore<D>, state| async move {
+        let mut connection = store.reader(&state).await?;
+        // Any lookup: it fails if the tables are gone.
+        let values = [Value::Text(store.namespace()), Value::Text("ping")];
+        D::fetch_optional(&mut connection, D::statements().resolve, &values).await
     };
-    store.run(read).await.map(|_| ())
+    store.run(read).await.map(drop)
 }
 
 /// Cuts the rows to a page, for which one more was asked. Answers with its last row if there are more behind it.
@@ -161,11 +162,12 @@ async fn page_of<D: Dialect>(
     Ok(Page::new(alive.collect::<Result<_, _>>()?, next, now))
 }
 
-fn parse_place(cursor: &Cursor) -> Option<Place> {
+fn parse_position(cursor: &Cursor) -> Option<ListPosition> {
     let (created_at, _) = cursor.as_str().strip_prefix('c')?.split_once(':')?;
     let acs_id = parse_id(cursor.as_str(), &format!("c{created_at}"))?;
-    let created_at = created_at.parse().ok().filter(|micros| *micros >= 0)?;
-    Some(Place { created_at, acs_id })
+    let micros: i64 = created_at.parse().ok().filter(|micros| *micros >= 0)?;
+    let created_at = Some(micros).filter(|micros| micros.to_string() == created_at)?;
+    Some(ListPosition { created_at, acs_id })
 }
 
 fn parse_id(cursor: &str, before: &str) -> Option<String> {
@@ -183,12 +185,14 @@ mod tests {
 
     #[test]
     fn a_cursor_is_taken_only_by_its_own_listing() {
-        let place = Cursor::new("c12:8:acs:r_1");
-        assert_eq!(parse_place(&place), Some(Place { created_at: 12, acs_id: "8:acs:r_1".to_owned() }));
+        let position = Cursor::new("c12:8:acs:r_1");
+        assert_eq!(parse_position(&position), Some(ListPosition { created_at: 12, acs_id: "8:acs:r_1".to_owned() }));
         assert_eq!(parse_id("s:8:acs:r_1", "s"), Some("8:acs:r_1".to_owned()));
-        assert_eq!(parse_id(place.as_str(), "s"), None);
-        for bad in ["", "c", "c:", "c1", "c1:", "c-1:a", "cx:a", "c1:a\n", "c99999999999999999999:a", "s:a"] {
-            assert_eq!(parse_place(&Cursor::new(bad)), None, "{bad:?}");
+        assert_eq!(parse_id(position.as_str(), "s"), None);
+        for bad in
+            ["", "c", "c:", "c1", "c1:", "c-1:a", "cx:a", "c1:a\n", "c+1:a", "c01:a", "c99999999999999999999:a", "s:a"]
+        {
+            assert_eq!(parse_position(&Cursor::new(bad)), None, "{bad:?}");
         }
     }
 }

@@ -68,14 +68,14 @@ pub(crate) fn present(row: &impl Row, now: Timestamp) -> Result<Present, Failure
     Ok(if forgotten { Present::Nothing } else { Present::Tombstone(revision(row)?) })
 }
 
-/// A place in the list of a customer's mappings, which is in this order.
+/// A position in the list of a customer's mappings, which is in this order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub(crate) struct ListPosition {
     pub(crate) created_at: i64,
     pub(crate) acs_id: String,
 }
 
-impl Place {
+impl ListPosition {
     /// Before the first.
     pub(crate) const START: Self = Self { created_at: i64::MIN, acs_id: String::new() };
 
@@ -92,9 +92,9 @@ impl Place {
     }
 }
 
-pub(crate) fn place(row: &impl Row) -> Result<Place, Failure> {
+pub(crate) fn list_position(row: &impl Row) -> Result<ListPosition, Failure> {
     let created_at = row.integer(CREATED_AT).ok().flatten().ok_or(Failure::Unreadable("created_at"))?;
-    Ok(Place { created_at, acs_id: raw_acs_id(row)?.to_owned() })
+    Ok(ListPosition { created_at, acs_id: raw_acs_id(row)?.to_owned() })
 }
 
 /// The ID of a row as it is stored.

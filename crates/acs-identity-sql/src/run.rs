@@ -2,8 +2,8 @@
 
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::error::Failure;
@@ -15,35 +15,46 @@ const ABANDONED: u8 = 2;
 /// Settles between a caller who leaves and the task of the call which of them was first: the one before the commit or
 /// the commit itself.
 #[derive(Clone, Default)]
-pub(crate) struct Fate(Arc<AtomicU8>);
+pub(crate) struct CallState(Arc<Inner>);
 
-impl Fate {
+#[derive(Default)]
+struct Inner {
+    phase: AtomicU8,
+    /// Why the work was begun again.
+    in_the_way: Mutex<Option<Box<Failure>>>,
+}
+
+impl CallState {
     /// Whether the caller has left, so that there is no use in going on.
     pub(crate) fn check(&self) -> Result<(), Failure> {
-        if self.0.load(Ordering::Acquire) == ABANDONED { Err(Failure::Abandoned) } else { Ok(()) }
+        if self.0.phase.load(Ordering::Acquire) == ABANDONED { Err(Failure::Abandoned) } else { Ok(()) }
     }
 
     /// Whether the caller still waits, and the commit has not begun.
     fn is_open(&self) -> bool {
-        self.0.load(Ordering::Acquire) == OPEN
+        self.0.phase.load(Ordering::Acquire) == OPEN
     }
 
     /// Has to succeed before a commit.
     pub(crate) fn begin_commit(&self) -> Result<(), Failure> {
-        match self.0.compare_exchange(OPEN, COMMITTING, Ordering::AcqRel, Ordering::Acquire) {
+        match self.0.phase.compare_exchange(OPEN, COMMITTING, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Ok(()),
             Err(_) => Err(Failure::Abandoned),
         }
     }
 
+    fn in_the_way(&self) -> MutexGuard<'_, Option<Box<Failure>>> {
+        self.0.in_the_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether the caller left before the commit began, so that nothing is or will be changed.
     fn abandon(&self) -> bool {
-        self.0.compare_exchange(OPEN, ABANDONED, Ordering::AcqRel, Ordering::Acquire) != Err(COMMITTING)
+        self.0.phase.compare_exchange(OPEN, ABANDONED, Ordering::AcqRel, Ordering::Acquire) != Err(COMMITTING)
     }
 }
 
 /// Tells the task when the caller leaves, in whatever way.
-struct Caller(Fate);
+struct Caller(CallState);
 
 impl Drop for Caller {
     fn drop(&mut self) {
@@ -55,28 +66,28 @@ impl Drop for Caller {
 /// was in its way.
 ///
 /// A driver's future that is dropped half-way can leave its connection in an unknown state. So the work is never
-/// dropped with its caller: it has a task of its own, and finds out through its [`Fate`] that nobody waits for it. Only
+/// dropped with its caller: it has a task of its own, and finds out through its [`CallState`] that nobody waits for it. Only
 /// a remote database, whose answer may never come, has it dropped at the deadline; its connection is then closed.
 pub(crate) async fn run<T, W>(
     deadline: Duration,
     remote: bool,
-    work: impl Fn(Fate) -> W + Send + 'static,
+    work: impl Fn(CallState) -> W + Send + 'static,
 ) -> Result<T, Failure>
 where
     T: Send + 'static,
     W: Future<Output = Result<T, Failure>> + Send + 'static,
 {
-    let caller = Caller(Fate::default());
+    let caller = Caller(CallState::default());
     let repeated = repeat(caller.0.clone(), work);
     let task = tokio::spawn(async move {
         match remote {
-            true => tokio::time::timeout(deadline, repeated).await.unwrap_or(Err(Failure::Deadline(deadline))),
-            false => repeated.await,
+            true => tokio::time::timeout(deadline, repeated).await.ok(),
+            false => Some(repeated.await),
         }
     });
     let failure = match tokio::time::timeout(deadline, task).await {
-        Ok(Ok(Err(Failure::Deadline(_)))) | Err(_) => Failure::Deadline(deadline),
-        Ok(Ok(answer)) => return answer,
+        Ok(Ok(Some(answer))) => return answer,
+        Ok(Ok(None)) | Err(_) => Failure::Deadline { deadline, source: caller.0.in_the_way().take() },
         Ok(Err(_)) => Failure::Task,
     };
     Err(if caller.0.abandon() { failure } else { Failure::OutcomeUnknown })
@@ -85,14 +96,15 @@ where
 /// The longest pause before work is begun again.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-async fn repeat<T, W>(fate: Fate, work: impl Fn(Fate) -> W) -> Result<T, Failure>
+async fn repeat<T, W>(state: CallState, work: impl Fn(CallState) -> W) -> Result<T, Failure>
 where
     W: Future<Output = Result<T, Failure>>,
 {
     let mut longest = Duration::from_millis(1);
     loop {
-        match work(fate.clone()).await {
-            Err(failure) if failure.is_repeatable() && fate.is_open() => {
+        match work(state.clone()).await {
+            Err(failure) if failure.is_repeatable() && state.is_open() => {
+                *state.in_the_way() = Some(Box::new(failure));
                 // Of a random length, so that those who are in each other's way don't meet again.
                 tokio::time::sleep(longest.mul_f64(random_fraction())).await;
                 longest = LONGEST_PAUSE.min(2 * longest);
@@ -119,23 +131,23 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_caller_who_leaves_before_the_commit_forbids_it() {
         let (told, hear) = std::sync::mpsc::channel();
-        let late = run(SOON, false, move |fate| {
+        let late = run(SOON, false, move |state| {
             let told = told.clone();
             async move {
                 tokio::time::sleep(LATER).await;
-                let _ = told.send((fate.check().is_err(), fate.begin_commit().is_err()));
+                let _ = told.send((state.check().is_err(), state.begin_commit().is_err()));
                 Ok(())
             }
         });
-        assert!(matches!(late.await, Err(Failure::Deadline(_))));
+        assert!(matches!(late.await, Err(Failure::Deadline { .. })));
         tokio::time::sleep(2 * LATER).await;
         assert_eq!(hear.try_recv(), Ok((true, true)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_caller_whose_deadline_passes_in_the_commit_knows_nothing() {
-        let late = run(SOON, false, move |fate| async move {
-            fate.begin_commit()?;
+        let late = run(SOON, false, move |state| async move {
+            state.begin_commit()?;
             tokio::time::sleep(LATER).await;
             Ok(())
         });
@@ -145,11 +157,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_dropped_call_runs_on_and_knows_it() {
         let (told, hear) = std::sync::mpsc::channel();
-        let call = run(LATER, false, move |fate| {
+        let call = run(LATER, false, move |state| {
             let told = told.clone();
             async move {
                 tokio::time::sleep(SOON).await;
-                let _ = told.send(fate.check().is_err());
+                let _ = told.send(state.check().is_err());
                 Ok(())
             }
         });
@@ -162,8 +174,8 @@ mod tests {
     async fn a_panic_is_an_error() {
         let broken = run::<(), _>(LATER, false, |_| async { panic!("clock") }).await;
         assert!(matches!(broken, Err(Failure::Task)));
-        let broken = run::<(), _>(LATER, false, |fate| async move {
-            fate.begin_commit()?;
+        let broken = run::<(), _>(LATER, false, |state| async move {
+            state.begin_commit()?;
             panic!("driver")
         });
         assert!(matches!(broken.await, Err(Failure::OutcomeUnknown)));
@@ -175,20 +187,22 @@ mod tests {
         let times = Arc::new(AtomicU8::new(0));
         let twice = {
             let times = times.clone();
-            move |_: Fate| {
+            move |_: CallState| {
                 let time = times.fetch_add(1, Ordering::Relaxed);
                 async move { if time < 2 { Err(failure()) } else { Ok(time) } }
             }
         };
         assert_eq!(run(SOON, true, twice).await.unwrap(), 2);
-        let never = run::<(), _>(SOON, true, move |_| async move { Err(failure()) });
-        assert!(matches!(never.await, Err(Failure::Deadline(_))));
+        // Whoever waited in vain is told what for.
+        let never = run::<(), _>(SOON, true, move |_| async move { Err(failure()) }).await.unwrap_err();
+        let Failure::Deadline { source: Some(source), .. } = never else { panic!("{never:?}") };
+        assert!(matches!(*source, Failure::Contended { .. }));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_commit_is_never_begun_again() {
-        let once = run::<(), _>(SOON, true, |fate| async move {
-            fate.begin_commit()?;
+        let once = run::<(), _>(SOON, true, |state| async move {
+            state.begin_commit()?;
             Err(Failure::Cut { source: None })
         });
         assert!(matches!(once.await, Err(Failure::Cut { .. })));
@@ -199,7 +213,7 @@ mod tests {
         let held = Arc::new(());
         let work = |held: &Arc<()>| {
             let held = held.clone();
-            move |_: Fate| {
+            move |_: CallState| {
                 let held = held.clone();
                 async move {
                     std::future::pending::<()>().await;
@@ -208,7 +222,7 @@ mod tests {
                 }
             }
         };
-        assert!(matches!(run(SOON, true, work(&held)).await, Err(Failure::Deadline(_))));
+        assert!(matches!(run(SOON, true, work(&held)).await, Err(Failure::Deadline { .. })));
         let _ = tokio::time::timeout(SOON / 2, run(SOON, true, work(&held))).await;
         tokio::time::sleep(LATER).await;
         assert_eq!(Arc::strong_count(&held), 1);

@@ -1,18 +1,20 @@
 //! The versions of the schema.
 
+use std::time::Duration;
+
 use crate::dialect::{Dialect, Row};
 use crate::error::Failure;
 
-/// Brings the schema up to date. Safe when many do so at once: each version is made in one transaction, by whoever has the
-/// write lock and still finds it missing.
-pub(crate) async fn migrate<D: Dialect>(writer: &D::Pool) -> Result<(), Failure> {
+/// Brings the schema up to date. Safe when many do so at once: each version is made by whoever has the lock for it and still
+/// finds it missing; in one transaction, or with statements that can finish what was made by half where each one commits.
+pub(crate) async fn migrate<D: Dialect>(writer: &D::Pool, limit: Duration) -> Result<(), Failure> {
     loop {
         let mut connection = D::acquire(writer).await?;
         // Looked at before the lock is taken, which nobody needs when there is nothing to do.
-        if next::<D>(&mut connection).await?.is_none() {
+        if is_current::<D>(&mut connection).await? {
             return Ok(());
         }
-        let mut transaction = D::begin_migration(connection).await?;
+        let mut transaction = D::begin_migration(connection, limit).await?;
         let made = make_next::<D>(&mut transaction).await;
         match made {
             Ok(()) => D::end_migration(transaction).await?,
@@ -25,13 +27,9 @@ pub(crate) async fn migrate<D: Dialect>(writer: &D::Pool) -> Result<(), Failure>
     }
 }
 
-/// Refuses a schema that is not up to date.
-pub(crate) async fn check<D: Dialect>(pool: &D::Pool) -> Result<(), Failure> {
-    let mut connection = D::acquire(pool).await?;
-    match next::<D>(&mut connection).await? {
-        None => Ok(()),
-        Some(_) => Err(Failure::Setup("the tables are not there, or not of this release")),
-    }
+/// Whether the schema is up to date.
+pub(crate) async fn is_current<D: Dialect>(connection: &mut D::Connection) -> Result<bool, Failure> {
+    Ok(next::<D>(connection).await?.is_none())
 }
 
 async fn make_next<D: Dialect>(connection: &mut D::Connection) -> Result<(), Failure> {
@@ -64,13 +62,14 @@ pub(crate) async fn version<D: Dialect>(connection: &mut D::Connection) -> Resul
 
 /// All statements, as an administrator would run them.
 pub(crate) fn sql<D: Dialect>() -> String {
+    let (begin, commit) = if D::SCHEMA_IN_TRANSACTIONS { ("BEGIN;\n", "COMMIT;\n") } else { ("", "") };
     let mut text = String::new();
     for (version, statements) in (1..).zip(D::migrations()) {
-        text += &format!("-- version {version}\nBEGIN;\n\n");
+        text += &format!("-- version {version}\n{begin}\n");
         for sql in *statements {
-            text += &format!("{sql};\n\n");
+            text += &D::in_a_file(sql);
         }
-        text += "COMMIT;\n";
+        text += commit;
     }
     text
 }

@@ -12,11 +12,11 @@ use acs_identity_core::{
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
-use crate::dialect::{Dialect, Row};
+use crate::dialect::{Connections, Dialect, Row};
 use crate::error::Failure;
-use crate::run::{Fate, run};
+use crate::run::{CallState, run};
 use crate::sweep::Sweeper;
-use crate::{feed, read, schema, write};
+use crate::{erase, feed, read, schema, write};
 
 /// A [`MappingStore`] in the tables of a database; which one is in the type.
 ///
@@ -58,15 +58,21 @@ impl<D: Dialect> SqlStore<D> {
         Self { shared: self.shared.clone(), namespace }
     }
 
-    /// How many connections are in use at this moment, by all handles that share them; for an operator's gauge. A call has
-    /// one at a time, also one that was dropped, until it is finished or given up in the background; a subscriber of the
-    /// change feed has one while it looks. Where it stays at the most there are, calls wait for each other.
+    /// How many connections are in use at this moment, by all handles that share them, and by the application itself if the
+    /// pool is its own; for an operator's gauge. A call has one at a time, also one that was dropped, until it is finished or
+    /// given up in the background; a subscriber of the change feed has one while it looks. Where it stays at the most there
+    /// are, calls wait for each other.
     pub fn connections_in_use(&self) -> u32 {
-        D::in_use(&self.shared.reader) + self.shared.writer.as_ref().map_or(0, D::in_use)
+        self.shared.reader.in_use() + self.shared.writer.as_ref().map_or(0, D::Pool::in_use)
     }
 
-    /// The statements that make the tables, to be read or run by a database administrator. A store that finds the
-    /// tables made changes nothing of them.
+    /// The statements that make the tables, to be read or run by a database administrator: version by version, in rising
+    /// order. Where there are tables of an older version already, only the versions above it are run, which is the highest
+    /// number in `acs_identity_schema`. A store that finds the tables made changes nothing of them.
+    ///
+    /// In PostgreSQL and SQLite each version is one transaction. In MySQL and MariaDB each statement commits by itself; a
+    /// version that was made by half is made again from its start. Their triggers are printed as the client `mysql` or
+    /// `mariadb` reads them, between two `DELIMITER`, which is a command of the client and none of the server.
     pub fn schema_sql() -> String {
         schema::sql::<D>()
     }
@@ -80,27 +86,27 @@ impl<D: Dialect> SqlStore<D> {
     }
 
     /// A connection for reading, for a task whose caller still waits.
-    pub(crate) async fn reader(&self, fate: &Fate) -> Result<D::Connection, Failure> {
+    pub(crate) async fn reader(&self, state: &CallState) -> Result<D::Connection, Failure> {
         let connection = D::acquire(&self.shared.reader).await?;
-        fate.check()?;
+        state.check()?;
         Ok(connection)
     }
 
     /// The same for writing.
-    pub(crate) async fn writer(&self, fate: &Fate) -> Result<D::Connection, Failure> {
+    pub(crate) async fn writer(&self, state: &CallState) -> Result<D::Connection, Failure> {
         let connection = D::acquire(self.shared.writer()).await?;
-        fate.check()?;
+        state.check()?;
         Ok(connection)
     }
 
     /// Runs one piece of work in a task of its own, within the deadline. It is begun again if something got in its way.
-    pub(crate) async fn run<T, W>(&self, work: impl Fn(Self, Fate) -> W + Send + 'static) -> Result<T, Failure>
+    pub(crate) async fn run<T, W>(&self, work: impl Fn(Self, CallState) -> W + Send + 'static) -> Result<T, Failure>
     where
         T: Send + 'static,
         W: Future<Output = Result<T, Failure>> + Send + 'static,
     {
         let store = self.clone();
-        run(self.shared.deadline, D::REMOTE, move |fate| work(store.clone(), fate)).await
+        run(self.shared.deadline, D::REMOTE, move |state| work(store.clone(), state)).await
     }
 
     /// The host's time, if that is the one that counts.
@@ -125,7 +131,7 @@ impl<D: Dialect> SqlStore<D> {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        D::is_closed(&self.shared.reader)
+        self.shared.reader.is_closed()
     }
 }
 
@@ -201,7 +207,7 @@ impl<D: Dialect> MappingStore for SqlStore<D> {
     }
 
     async fn unlink_customer(&self, customer: &CustomerId) -> Result<u64> {
-        write::unlink_customer(self, customer).await.map_err(named::<D>("unlink_customer"))
+        erase::unlink_customer(self, customer).await.map_err(named::<D>("unlink_customer"))
     }
 
     async fn mappings_of(&self, customer: &CustomerId, page: PageRequest) -> Result<Page<Mapping>> {
@@ -213,7 +219,7 @@ impl<D: Dialect> MappingStore for SqlStore<D> {
     }
 
     async fn purge_expired(&self, limit: u32) -> Result<u64> {
-        write::purge_expired(self, limit).await.map_err(Error::from).map_err(named::<D>("purge_expired"))
+        erase::purge_expired(self, limit).await.map_err(Error::from).map_err(named::<D>("purge_expired"))
     }
 
     async fn ping(&self) -> Result<()> {
@@ -222,7 +228,7 @@ impl<D: Dialect> MappingStore for SqlStore<D> {
 
     async fn close(&self) {
         // Each waits for the tasks that have one of its connections, and lets no other have one.
-        let closed = futures::future::join(D::close(&self.shared.reader), D::close(self.shared.writer()));
+        let closed = futures::future::join(self.shared.reader.close(), self.shared.writer().close());
         // A task has the deadline to the full and then still has to roll back; what takes longer hangs.
         let _ = tokio::time::timeout(2 * self.shared.deadline, closed).await;
     }

@@ -5,20 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use acs_identity_core::rules::{self, LinkPlan, Present};
-use acs_identity_core::{
-    AcsId, CustomerId, Error, ErrorKind, Expect, Imported, Link, Linked, Mapping, Result, Timestamp,
-};
+use acs_identity_core::{AcsId, Error, ErrorKind, Expect, Imported, Link, Linked, Mapping, Result, Timestamp};
 
 use crate::batch::Batch;
-use crate::dialect::{Dialect, Value};
+use crate::dialect::Dialect;
 use crate::error::Failure;
-use crate::record::{self, Columns, Place, Record};
-use crate::run::Fate;
+use crate::record::{self, Columns, Record};
+use crate::run::CallState;
 use crate::store::SqlStore;
 use crate::{read, sweep};
 
 /// The most items of one transaction: a few milliseconds of work, so that others get their turn.
-const CHUNK: usize = 1000;
+pub(crate) const CHUNK: usize = 1000;
 
 /// From so many items on, a write is tried at first as if none of their IDs had a row, without looking: so it mostly is
 /// when a store is filled, and where it is not the insert fails at the first row that is there.
@@ -128,12 +126,12 @@ async fn in_transaction<D: Dialect, I: Item, T: Send + 'static>(
 ) -> Result<Vec<Result<T>>, Failure> {
     let count = items.len();
     let first = AtomicBool::new(true);
-    let write = move |store: SqlStore<D>, fate: Fate| {
+    let write = move |store: SqlStore<D>, state: CallState| {
         let (items, unseen) = (items.clone(), first.swap(false, Ordering::Relaxed) && count >= MANY);
         async move {
-            let mut transaction = D::begin(store.writer(&fate).await?).await?;
+            let mut transaction = D::begin(store.writer(&state).await?).await?;
             let done = write_items(&store, &mut transaction, &items, decide, unseen).await;
-            finish::<D, _>(transaction, &fate, done).await
+            finish::<D, _>(transaction, &state, done).await
         }
     };
     let answers = store.run(write).await?;
@@ -170,7 +168,10 @@ async fn write_items<D: Dialect, I: Item, T>(
             Plans::new(items, present, decide, now)
         }
     };
-    put(store, connection, &D::statements().insert, plans.new).await?;
+    let new = plans.new.len() as u64;
+    if put(store, connection, &D::statements().insert, plans.new).await? < new {
+        return Err(Failure::Raced);
+    }
     put(store, connection, &D::statements().update, plans.changed).await?;
     sweep::within::<D>(connection, plans.now, items.len()).await?;
     Ok(plans.answers)
@@ -206,15 +207,16 @@ impl<T> Plans<T> {
     }
 }
 
-/// Inserts or updates rows.
-async fn put<D: Dialect>(
+/// Inserts or updates rows. Answers with how many there were.
+pub(crate) async fn put<D: Dialect>(
     store: &SqlStore<D>,
     connection: &mut D::Connection,
     statements: &'static Batch,
     mut records: Vec<Record>,
-) -> Result<(), Failure> {
+) -> Result<u64, Failure> {
     records.sort_unstable_by(|one, other| one.acs_id().cmp(other.acs_id()));
     let mut records = records.as_slice();
+    let mut done = 0;
     while let Some((size, sql)) = statements.within(records.len()) {
         let (these, rest) = records.split_at(size);
         match statements {
@@ -223,153 +225,29 @@ async fn put<D: Dialect>(
                 for record in these {
                     values.extend(record.values(store.namespace()));
                 }
-                D::execute(connection, sql, &values).await?;
+                done += D::execute(connection, sql, &values).await?;
             }
             Batch::Arrays(_) => {
                 let columns = Columns::of(these);
-                D::execute(connection, sql, &columns.values(store.namespace())).await?;
+                done += D::execute(connection, sql, &columns.values(store.namespace())).await?;
             }
         }
         records = rest;
     }
-    Ok(())
+    Ok(done)
 }
 
 /// Ends a transaction: commits what was done, unless it failed or the caller has left.
-async fn finish<D: Dialect, T>(
+pub(crate) async fn finish<D: Dialect, T>(
     transaction: D::Transaction,
-    fate: &Fate,
+    state: &CallState,
     done: Result<T, Failure>,
 ) -> Result<T, Failure> {
-    match done.and_then(|done| fate.begin_commit().map(|()| done)) {
+    match done.and_then(|done| state.begin_commit().map(|()| done)) {
         Ok(done) => D::commit(transaction).await.map(|()| done),
         Err(failure) => {
             D::rollback(transaction).await;
             Err(failure)
         }
     }
-}
-
-pub(crate) async fn unlink_customer<D: Dialect>(store: &SqlStore<D>, customer: &CustomerId) -> Result<u64> {
-    let Some(end) = last_of(store, customer).await? else { return Ok(0) };
-    let mut after = Place::START;
-    let mut removed = 0;
-    loop {
-        let (from, end, customer) = (after, end.clone(), customer.clone());
-        let unlink = move |store: SqlStore<D>, fate: Fate| {
-            let (from, end, customer) = (from.clone(), end.clone(), customer.clone());
-            async move {
-                let mut transaction = D::begin(store.writer(&fate).await?).await?;
-                let done = unlink_some(&store, &mut transaction, &customer, &from, &end).await;
-                finish::<D, _>(transaction, &fate, done).await
-            }
-        };
-        let (count, last) = store.run(unlink).await?;
-        sweep::after_a_write(store, count as usize);
-        removed += count;
-        match last {
-            Some(last) => after = last,
-            None => return Ok(removed),
-        }
-    }
-}
-
-/// The place of the customer's last mapping.
-async fn last_of<D: Dialect>(store: &SqlStore<D>, customer: &CustomerId) -> Result<Option<Place>, Failure> {
-    let customer = customer.clone();
-    let read = move |store: SqlStore<D>, fate| {
-        let customer = customer.clone();
-        async move {
-            let mut connection = store.reader(&fate).await?;
-            let values = [Value::Text(store.namespace()), Value::Text(customer.as_str())];
-            let row = D::fetch_optional(&mut connection, D::statements().last_of, &values).await?;
-            row.map(|row| record::place(&row)).transpose()
-        }
-    };
-    store.run(read).await
-}
-
-/// Unlinks a customer's first mappings between two places. Answers with how many, and where to go on, if anywhere.
-async fn unlink_some<D: Dialect>(
-    store: &SqlStore<D>,
-    connection: &mut D::Connection,
-    customer: &CustomerId,
-    after: &Place,
-    end: &Place,
-) -> Result<(u64, Option<Place>), Failure> {
-    let values = after.values(store.namespace(), customer, CHUNK as i64);
-    let rows = D::fetch_all(connection, D::statements().hold_mappings_of, &values).await?;
-    let now = store.now(connection).await?;
-    let mut records = Vec::with_capacity(rows.len());
-    let mut removed = 0;
-    let mut last = None;
-    for row in &rows {
-        let place = record::place(row)?;
-        if place > *end {
-            // What comes from here on was linked later.
-            last = None;
-            break;
-        }
-        last = Some(place);
-        // Without the properties: what can't be read of them must not keep a customer from being forgotten.
-        let Some(mapping) = record::bare_mapping(row)? else { continue };
-        let (id, revision) = (mapping.acs_id.clone(), mapping.revision);
-        // It is the customer's: the row says so, and nobody else can write.
-        let revision = match rules::plan_unlink(&Expect::Any, &Present::Mapping(mapping), now)? {
-            Some(next) => {
-                removed += 1;
-                next
-            }
-            // Expired, so there is nothing to remove but what is left of the customer.
-            None => revision,
-        };
-        records.push(Record::tombstone(id, revision, now));
-    }
-    let count = records.len();
-    put(store, connection, &D::statements().update, records).await?;
-    sweep::within::<D>(connection, now, count).await?;
-    Ok((removed, last.filter(|_| rows.len() == CHUNK)))
-}
-
-pub(crate) async fn purge_expired<D: Dialect>(store: &SqlStore<D>, limit: u32) -> Result<u64, Failure> {
-    let limit = u64::from(limit);
-    // Mappings buried, tombstones forgotten, entries of the log deleted: of each at most so many.
-    let mut done = [0; 3];
-    loop {
-        let room = done.map(|done| (limit - done).min(CHUNK as u64) as usize);
-        let purge = move |store: SqlStore<D>, fate: Fate| async move {
-            let mut transaction = D::begin(store.writer(&fate).await?).await?;
-            let done = purge_some(&store, &mut transaction, room).await;
-            finish::<D, _>(transaction, &fate, done).await
-        };
-        let mut more = false;
-        for (done, purged) in done.iter_mut().zip(store.run(purge).await?) {
-            *done += purged;
-            more |= purged == CHUNK as u64 && *done < limit;
-        }
-        if !more {
-            return Ok(done[0]);
-        }
-    }
-}
-
-/// Makes expired mappings tombstones, since the ID's revision must rise across an expiry as across an unlink, and deletes
-/// the tombstones and the entries of the log whose time is over. Answers with how many of each.
-async fn purge_some<D: Dialect>(
-    store: &SqlStore<D>,
-    connection: &mut D::Connection,
-    [to_bury, to_forget, to_trim]: [usize; 3],
-) -> Result<[u64; 3], Failure> {
-    let now = store.now(connection).await?;
-    let end = now.saturating_add(rules::TOMBSTONE_LIFETIME);
-    let values = [
-        Value::Integer(record::micros(end)),
-        Value::Text(store.namespace()),
-        Value::Integer(record::micros(now)),
-        Value::Integer(to_bury as i64),
-    ];
-    let buried = D::execute(connection, D::statements().bury_expired, &values).await?;
-    let forgotten = sweep::forget::<D>(connection, now, to_forget).await?;
-    let trimmed = sweep::trim::<D>(connection, to_trim).await?;
-    Ok([buried, forgotten, trimmed])
 }

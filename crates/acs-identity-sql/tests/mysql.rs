@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use acs_identity_core::{Change, ChangeFeed, Link, LostReason, MappingStore, Revision};
+use acs_identity_core::{Change, ChangeFeed, ErrorKind, Link, LostReason, MappingStore, Revision};
 use acs_identity_servers::{Kind, database};
-use acs_identity_sql::MySqlOptions;
+use acs_identity_sql::{MySqlOptions, MySqlStore};
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use sqlx::mysql::MySqlPoolOptions;
 use sqlx::{Connection, Executor, MySqlConnection};
 
 /// The next change; a feed that says nothing for a minute is broken.
@@ -23,6 +24,51 @@ async fn an_applications_pool_is_used_as_it_is() {
     store.link(Link::create("a".parse().unwrap(), "bob".parse().unwrap())).await.unwrap();
     let found = sqlx::query_as::<_, (Vec<u8>,)>("SELECT customer_id FROM acs_identity_mappings").fetch_one(&pool).await;
     assert_eq!(found.unwrap().0, b"bob");
+}
+
+#[tokio::test]
+async fn a_pool_whose_connections_do_not_commit_by_themselves_is_refused() {
+    let database = database(Kind::MariaDb).await;
+    let pool = MySqlPoolOptions::new().after_connect(|connection, _| {
+        Box::pin(async move { connection.execute("SET autocommit = 0").await.map(drop) })
+    });
+    let pool = pool.connect(database.url()).await.unwrap();
+    let error = MySqlOptions::from_pool(pool.clone()).open().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Misconfigured);
+    assert!(error.message().contains("autocommit"), "{error}");
+    assert!(!pool.is_closed(), "it is the application's");
+}
+
+#[tokio::test]
+async fn a_schema_of_which_only_the_first_statements_were_run_is_finished() {
+    let schema = MySqlStore::schema_sql();
+    // None of its statements has a semicolon in it, and a comment goes to the end of its line.
+    let lines: Vec<&str> = schema.lines().filter(|line| !line.starts_with("--")).collect();
+    let text = lines.join("\n");
+    let statements: Vec<&str> = text.split(';').map(str::trim).filter(|sql| !sql.is_empty()).collect();
+    assert!(statements.len() > 10);
+    for made in 0..=statements.len() {
+        let database = database(Kind::MariaDb).await;
+        let mut hand = MySqlConnection::connect(database.url()).await.unwrap();
+        for sql in &statements[..made] {
+            hand.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(*sql))).await.unwrap();
+        }
+        drop(hand);
+        let store = MySqlOptions::url(database.url()).call_deadline(Duration::from_secs(30)).open().await.unwrap();
+        let mut changes = store.changes();
+        assert_eq!(next(&mut changes).await, Change::Live);
+        let link = async |customer: &str| {
+            let revision =
+                store.link(Link::replace("a".parse().unwrap(), customer.parse().unwrap())).await.unwrap().revision;
+            Change::Acs("a".parse().unwrap(), Some(revision))
+        };
+        // Each trigger is there, once.
+        let told = [link("bob").await, Change::Customer("bob".parse().unwrap()), link("al").await];
+        for change in told {
+            assert_eq!(next(&mut changes).await, change, "after {made} statements");
+        }
+        store.close().await;
+    }
 }
 
 #[tokio::test]

@@ -9,11 +9,13 @@ mod by_hand;
 mod store;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use acs_identity_core::{AcsId, CustomerId, Error, ErrorKind, Link, Mapping, MappingStoreExt, Namespace, PageRequest};
+use acs_identity_core::{
+    AcsId, CustomerId, Error, ErrorKind, Expect, Link, Mapping, MappingStoreExt, Namespace, PageRequest,
+};
 use acs_identity_servers::proxy::Proxy;
 use acs_identity_servers::{Database, Server, database};
 use acs_identity_sql::{MySqlStore, PostgresStore};
@@ -142,99 +144,184 @@ async fn a_server_that_refuses_connections_is_told_in_time<S: Store>() {
     recovers(&store).await;
 }
 
-async fn a_slow_network_only_makes_it_slow<S: Store>() {
+async fn a_slow_network_only_makes_it_slow_unless_it_is_too_slow<S: Store>() {
     let Behind { proxy, store, _database } = behind_a_proxy::<S>(3).await;
-    proxy.delay(Duration::from_millis(20));
+    // There and back.
+    let (delay, start) = (Duration::from_millis(20), Instant::now());
+    proxy.delay(delay);
     assert!(store.link(create(0)).await.unwrap().changed);
+    let linked = start.elapsed();
+    assert!(linked >= 4 * 2 * delay, "no more than {linked:?} for all statements of a write");
+    let start = Instant::now();
     assert!(store.resolve(&id(0)).await.unwrap().is_some());
+    assert!(start.elapsed() >= 2 * delay);
+
+    proxy.delay(2 * DEADLINE);
+    let (start, error) = (Instant::now(), fails_in_time(store.resolve(&id(0))).await);
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    assert!(start.elapsed() >= DEADLINE);
+    assert_eq!(fails_in_time(store.link(create(1))).await.kind(), ErrorKind::Timeout);
+    proxy.heal();
+    recovers(&store).await;
+    assert!(store.link(create(1)).await.unwrap().changed, "a write that was a timeout did nothing");
 }
 
-async fn a_thousand_ids_are_one_round_trip_for_each_statement<S: Store>(most: usize) {
+async fn each_statement_is_one_round_trip_also_for_a_thousand_ids<S: Store>(most: usize) {
     let Behind { proxy, store, _database } = behind_a_proxy::<S>(1).await;
     let ids: Vec<_> = (0..1000).map(id).collect();
     let links: Vec<_> = (0..1000).map(create).collect();
     assert!(store.link_many(&links).await.iter().all(Result::is_ok));
     // Once, so that the statements are prepared.
     assert!(store.resolve_many(&ids).await.into_iter().all(|answer| answer.unwrap().is_some()));
+    assert!(store.resolve(&id(0)).await.unwrap().is_some());
+    assert!(store.link(create(1000)).await.unwrap().changed);
+    let many = round_trips(&proxy, store.resolve_many(&ids)).await;
+    assert!((1..=most + 1).contains(&many), "{many}");
+    let one = round_trips(&proxy, store.resolve(&id(0))).await;
+    assert!((1..=2).contains(&one), "{one}");
+    // Begin, what is there, the time, the row, commit.
+    let link = round_trips(&proxy, store.link(create(1001))).await;
+    assert!((5..=6).contains(&link), "{link}");
+}
+
+/// How many a call takes; the pool may already have asked once whether the connection that it got back is alive.
+async fn round_trips<T>(proxy: &Proxy, call: impl Future<Output = T>) -> usize {
     tokio::time::sleep(Duration::from_millis(300)).await;
     let before = proxy.round_trips();
-    assert!(store.resolve_many(&ids).await.into_iter().all(|answer| answer.unwrap().is_some()));
-    let taken = proxy.round_trips() - before;
-    // The pool may already have asked whether the connection that it got back is alive.
-    assert!((1..=most + 1).contains(&taken), "{taken}");
+    call.await;
+    proxy.round_trips() - before
 }
 
-/// What each writer knows of its own IDs.
-#[derive(Default)]
+/// What a writer knows of an ID that nobody else writes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Known {
+    Linked,
+    Unlinked,
+    /// It was told that the outcome of the last write is unknown.
+    Either,
+}
+
+/// What a writer was told.
+#[derive(Debug, Default)]
 struct Ledger {
-    acknowledged: HashMap<AcsId, CustomerId>,
-    unknown: HashMap<AcsId, CustomerId>,
-}
-
-async fn no_acknowledged_link_is_lost_when_the_server_is_killed<S: Store>() {
-    let mut server = Server::start(S::KIND).unwrap();
-    let url = database_on::<S>(&server.url(), "faults").await;
-    let store = S::connect(&url, Namespace::default(), 8, DEADLINE).await.unwrap();
-    let ledger = Arc::new(Mutex::new(Ledger::default()));
-    let over = Arc::new(AtomicBool::new(false));
-    let writers: Vec<_> = (0..8_u64)
-        .map(|writer| {
-            let (store, ledger, over) = (store.clone(), ledger.clone(), over.clone());
-            tokio::spawn(async move {
-                for n in 0.. {
-                    if over.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    let link = create(writer * 1_000_000 + n);
-                    let start = Instant::now();
-                    let answer = store.link(link.clone()).await;
-                    assert!(start.elapsed() < 3 * DEADLINE);
-                    let mut ledger = ledger.lock().unwrap();
-                    match answer {
-                        Ok(linked) => {
-                            assert!(linked.changed, "nobody else writes this ID");
-                            ledger.acknowledged.insert(link.acs_id, link.customer_id);
-                        }
-                        Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
-                            ledger.unknown.insert(link.acs_id, link.customer_id);
-                        }
-                        Err(error) => assert!(error.is_transient(), "{error}"),
-                    }
-                }
-            })
-        })
-        .collect();
-    for _ in 0..2 {
-        tokio::time::sleep(Duration::from_millis(700)).await;
-        server.kill();
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        server.restart().unwrap();
-        recovers_under_load(&store).await;
-    }
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    over.store(true, Ordering::Relaxed);
-    for writer in writers {
-        writer.await.unwrap();
-    }
-    recovers(&store).await;
-    let ledger = ledger.lock().unwrap().take();
-    let found: Vec<Mapping> = store.scan_all().try_collect().await.unwrap();
-    let mut missing = ledger.acknowledged.clone();
-    for mapping in &found {
-        let known = missing.remove(&mapping.acs_id).or_else(|| ledger.unknown.get(&mapping.acs_id).cloned());
-        assert_eq!(known.as_ref(), Some(&mapping.customer_id), "never written, or written twice");
-        // The other direction tells the same story.
-        let page = store.mappings_of(&mapping.customer_id, PageRequest::default()).await.unwrap();
-        assert_eq!(page.items.len(), 1);
-    }
-    assert!(missing.is_empty(), "{} acknowledged links are lost", missing.len());
-    assert!(ledger.acknowledged.len() > 10);
+    ids: HashMap<u64, Known>,
+    /// Single links, links in batches, and unlinks that were acknowledged.
+    acknowledged: [usize; 3],
 }
 
 impl Ledger {
-    fn take(&mut self) -> Self {
-        std::mem::take(self)
+    fn note<T>(&mut self, n: u64, write: usize, answer: &Result<T, Error>, done: Known) {
+        match answer {
+            Ok(_) => {
+                self.acknowledged[write] += 1;
+                self.ids.insert(n, done);
+            }
+            Err(error) if error.kind() == ErrorKind::OutcomeUnknown => _ = self.ids.insert(n, Known::Either),
+            // Nothing was changed.
+            Err(error) => assert!(error.is_transient(), "{error}"),
+        }
     }
+
+    fn is_linked(&self, n: u64) -> bool {
+        self.ids.get(&n) == Some(&Known::Linked)
+    }
+}
+
+/// Links IDs of this writer's own, one by one and in batches, and unlinks some, until it is told to stop.
+async fn write<S: Store>(store: S, writer: u64, over: Arc<AtomicBool>) -> Ledger {
+    const BATCH: u64 = 20;
+    let in_time = |start: Instant| assert!(start.elapsed() < 3 * DEADLINE);
+    let mut ledger = Ledger::default();
+    for first in (writer * 1_000_000..).step_by(BATCH as usize + 1) {
+        if over.load(Ordering::Relaxed) {
+            break;
+        }
+        let start = Instant::now();
+        let answer = store.link(create(first)).await;
+        in_time(start);
+        assert!(answer.as_ref().is_ok_and(|linked| linked.changed) || answer.is_err(), "nobody else writes this ID");
+        ledger.note(first, 0, &answer, Known::Linked);
+
+        let batch = first + 1..=first + BATCH;
+        let start = Instant::now();
+        let answers = store.link_many(&batch.clone().map(create).collect::<Vec<_>>()).await;
+        in_time(start);
+        for (n, answer) in batch.zip(&answers) {
+            ledger.note(n, 1, answer, Known::Linked);
+        }
+
+        for n in [first, first + 1].into_iter().filter(|n| ledger.is_linked(*n)).collect::<Vec<_>>() {
+            let start = Instant::now();
+            let answer = store.unlink(&id(n), Expect::Customer(CustomerId::from(n))).await;
+            in_time(start);
+            assert!(!matches!(answer, Ok(None)), "nobody else unlinks this ID");
+            ledger.note(n, 2, &answer, Known::Unlinked);
+        }
+    }
+    ledger
+}
+
+/// Eight writers that write all the while, and what is done to them.
+async fn no_acknowledged_write_is_lost<S: Store>(store: &S, harm: impl AsyncFnOnce()) {
+    let over = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (1..=8).map(|writer| tokio::spawn(write(store.clone(), writer, over.clone()))).collect();
+    harm().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    over.store(true, Ordering::Relaxed);
+    let mut known = HashMap::new();
+    let mut acknowledged = [0; 3];
+    for writer in writers {
+        let ledger = writer.await.unwrap();
+        known.extend(ledger.ids);
+        acknowledged = std::array::from_fn(|write| acknowledged[write] + ledger.acknowledged[write]);
+    }
+    recovers(store).await;
+    let found: Vec<Mapping> = store.scan_all().try_collect().await.unwrap();
+    for mapping in &found {
+        // The number is in both, and the other direction tells the same story.
+        let n: u64 = mapping.customer_id.as_str().parse().unwrap();
+        assert_eq!(mapping.acs_id, id(n));
+        assert!(matches!(known.remove(&n), Some(Known::Linked | Known::Either)), "never written, or unlinked: {n}");
+        let page = store.mappings_of(&mapping.customer_id, PageRequest::default()).await.unwrap();
+        assert_eq!(page.items, std::slice::from_ref(mapping));
+    }
+    let lost = known.values().filter(|known| **known == Known::Linked).count();
+    assert_eq!(lost, 0, "acknowledged links are lost");
+    assert!(acknowledged.iter().all(|count| *count > 10), "{acknowledged:?}");
+}
+
+async fn no_acknowledged_write_is_lost_when_the_server_is_killed<S: Store>() {
+    let mut server = Server::start(S::KIND).unwrap();
+    let url = database_on::<S>(&server.url(), "faults").await;
+    let store = S::connect(&url, Namespace::default(), 8, DEADLINE).await.unwrap();
+    no_acknowledged_write_is_lost(&store, async || {
+        for _ in 0..2 {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            server.kill();
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            server.restart().unwrap();
+            recovers_under_load(&store).await;
+        }
+    })
+    .await;
+}
+
+async fn no_acknowledged_write_is_lost_when_connections_are_cut_under_load<S: Store>() {
+    let Behind { proxy, store, _database } = behind_a_proxy::<S>(8).await;
+    no_acknowledged_write_is_lost(&store, async || {
+        for round in 0..10 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            if round % 2 == 0 {
+                proxy.cut();
+            } else {
+                proxy.half_close();
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                proxy.heal();
+            }
+            recovers_under_load(&store).await;
+        }
+    })
+    .await;
 }
 
 async fn recovers_under_load<S: Store>(store: &S) {
@@ -271,18 +358,24 @@ macro_rules! server_faults {
             }
 
             #[tokio::test(flavor = "multi_thread")]
-            async fn a_slow_network_only_makes_it_slow() {
-                super::a_slow_network_only_makes_it_slow::<$store>().await;
+            async fn a_slow_network_only_makes_it_slow_unless_it_is_too_slow() {
+                super::a_slow_network_only_makes_it_slow_unless_it_is_too_slow::<$store>().await;
             }
 
             #[tokio::test(flavor = "multi_thread")]
-            async fn a_thousand_ids_are_one_round_trip_for_each_statement() {
-                super::a_thousand_ids_are_one_round_trip_for_each_statement::<$store>($statements_of_a_thousand).await;
+            async fn each_statement_is_one_round_trip_also_for_a_thousand_ids() {
+                super::each_statement_is_one_round_trip_also_for_a_thousand_ids::<$store>($statements_of_a_thousand)
+                    .await;
             }
 
             #[tokio::test(flavor = "multi_thread")]
-            async fn no_acknowledged_link_is_lost_when_the_server_is_killed() {
-                super::no_acknowledged_link_is_lost_when_the_server_is_killed::<$store>().await;
+            async fn no_acknowledged_write_is_lost_when_the_server_is_killed() {
+                super::no_acknowledged_write_is_lost_when_the_server_is_killed::<$store>().await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn no_acknowledged_write_is_lost_when_connections_are_cut_under_load() {
+                super::no_acknowledged_write_is_lost_when_connections_are_cut_under_load::<$store>().await;
             }
         }
     };

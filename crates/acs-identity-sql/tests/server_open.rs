@@ -11,11 +11,11 @@ mod store;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use acs_identity_core::{AcsId, CustomerId, ErrorKind, Link, MappingStoreExt};
-use acs_identity_servers::{database, database_with};
+use acs_identity_core::{AcsId, Change, CustomerId, ErrorKind, Expect, Link, MappingStoreExt, PageRequest};
+use acs_identity_servers::{Kind, database, database_with};
 use acs_identity_sql::{MySqlStore, PostgresStore};
 use by_hand::ByHand;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use sqlx::Connection;
 use store::{Settings, Store};
 
@@ -34,18 +34,24 @@ async fn open<S: Store>(url: &str) -> acs_identity_core::Result<S> {
 async fn ids_are_bytes_whatever_the_collation_of_the_database_is<S: Store>() {
     let database = database_with(S::KIND, S::CARELESS).await;
     let store = open::<S>(database.url()).await.unwrap();
-    let ids = ["Bob", "bob", "bob ", "b\u{f3}b", "bo\u{301}b", "B\u{f3}b"].map(id);
+    let ids = ["Bob", "B\u{f3}b", "Z", "bob", "bob ", "bo\u{301}b", "b\u{f3}b"].map(id);
     for (n, id) in ids.iter().enumerate() {
         assert!(store.link(Link::create(id.clone(), CustomerId::from(n as u64))).await.unwrap().changed);
     }
     for (n, answer) in store.resolve_many(&ids).await.into_iter().enumerate() {
         assert_eq!(answer.unwrap().unwrap().customer_id(), &CustomerId::from(n as u64));
     }
-    let mut listed: Vec<AcsId> = store.scan_all().map_ok(|mapping| mapping.acs_id).try_collect().await.unwrap();
-    listed.sort();
-    let mut sorted = ids.to_vec();
-    sorted.sort();
-    assert_eq!(listed, sorted);
+    // Their order is that of the bytes, too: each page begins after the ID that the one before ended with.
+    let (mut listed, mut page) = (Vec::new(), PageRequest::first(1).unwrap());
+    loop {
+        let found = store.scan(page).await.unwrap();
+        listed.extend(found.items.into_iter().map(|mapping| mapping.acs_id));
+        match found.next {
+            Some(next) => page = PageRequest::first(1).unwrap().after(next),
+            None => break,
+        }
+    }
+    assert_eq!(listed, ids);
 }
 
 async fn a_newer_schema_is_refused_and_a_missing_one_is_not_made_unasked<S: Store>() {
@@ -65,6 +71,55 @@ async fn a_newer_schema_is_refused_and_a_missing_one_is_not_made_unasked<S: Stor
     }
     // It is left as it is.
     assert_eq!(hand.numbers("SELECT version FROM acs_identity_schema ORDER BY version").await, [1, 1000]);
+}
+
+async fn four_rights_on_the_tables_are_all_that_is_needed<S: Store>() {
+    let database = database(S::KIND).await;
+    open::<S>(database.url()).await.unwrap().close().await;
+    // Roles are the whole server's, so this one has the name of the database.
+    let (role, rights) = (database.name(), "SELECT, INSERT, UPDATE, DELETE");
+    let mut hand = S::Connection::connect(database.url()).await.unwrap();
+    let tables = ["mappings", "changes", "schema", "trimmed"].map(|name| format!("acs_identity_{name}"));
+    let drop = match S::KIND {
+        Kind::Postgres => {
+            hand.run(&format!("CREATE ROLE {role} LOGIN PASSWORD 'secret'; GRANT USAGE ON SCHEMA public TO {role}"))
+                .await;
+            hand.run(&format!("GRANT {rights} ON {} TO {role}", tables.join(", "))).await;
+            format!("DROP OWNED BY {role}; DROP ROLE {role}")
+        }
+        _ => {
+            hand.run(&format!("CREATE USER {role} IDENTIFIED BY 'secret'")).await;
+            for table in tables {
+                hand.run(&format!("GRANT {rights} ON {role}.{table} TO {role}")).await;
+            }
+            format!("DROP USER {role}")
+        }
+    };
+    let (_, rest) = database.url().split_once('@').unwrap();
+    let store = open::<S>(&format!("{}://{role}:secret@{rest}", S::SCHEME)).await.unwrap();
+    let mut changes = store.changes();
+    assert_eq!(changes.next().await, Some(Change::Live));
+    let links: Vec<Link> = (0..300).map(|n| Link::create(id(&n.to_string()), customer("bob"))).collect();
+    assert!(store.link_many(&links).await.iter().all(Result::is_ok));
+    assert!(matches!(changes.next().await, Some(Change::Acs(..))));
+    let replaced = store.link(Link::replace(id("0"), customer("al"))).await.unwrap();
+    assert!(
+        store.link(Link::create(id("x"), customer("al")).expiring_in(Duration::from_millis(1))).await.unwrap().changed
+    );
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!(store.resolve(&id("0")).await.unwrap().unwrap().revision(), Some(replaced.revision));
+    assert!(store.unlink(&id("1"), Expect::Any).await.unwrap().is_some());
+    assert_eq!(store.unlink_customer(&customer("bob")).await.unwrap(), 298);
+    assert_eq!(store.scan_all().try_collect::<Vec<_>>().await.unwrap().len(), 1);
+    // Of what is over an hour old, too.
+    let age = if S::KIND == Kind::Postgres { "at - interval '2 hours'" } else { "at - 7200000000" };
+    hand.run(&format!("UPDATE acs_identity_changes SET at = {age}")).await;
+    hand.run("UPDATE acs_identity_mappings SET expires_at = 1 WHERE customer_id IS NULL").await;
+    assert_eq!(store.purge_expired(1000).await.unwrap(), 1);
+    assert_eq!(hand.number("SELECT count(*) FROM acs_identity_mappings").await, 2);
+    assert!(hand.number("SELECT count(*) FROM acs_identity_changes").await < 10);
+    store.close().await;
+    hand.run(&drop).await;
 }
 
 async fn wrong_options_are_refused_before_any_io_and_wrong_credentials_by_the_server<S: Store>() {
@@ -153,6 +208,11 @@ macro_rules! openings {
             #[tokio::test]
             async fn a_newer_schema_is_refused_and_a_missing_one_is_not_made_unasked() {
                 super::a_newer_schema_is_refused_and_a_missing_one_is_not_made_unasked::<$store>().await;
+            }
+
+            #[tokio::test]
+            async fn four_rights_on_the_tables_are_all_that_is_needed() {
+                super::four_rights_on_the_tables_are_all_that_is_needed::<$store>().await;
             }
 
             #[tokio::test]

@@ -35,9 +35,15 @@ async fn next(changes: &mut BoxStream<'static, Change>) -> Change {
     tokio::time::timeout(Duration::from_secs(60), changes.next()).await.unwrap().unwrap()
 }
 
-/// The versions that a script makes, each with its statements.
-fn versions(script: &str) -> Vec<&str> {
-    script.split_inclusive("COMMIT;\n").filter(|part| part.starts_with("-- version ")).collect()
+/// The versions that a script makes, each with its statements, be they in a transaction or not.
+fn versions(script: &str) -> Vec<String> {
+    let (made, _) = script.split_once("-- what was in it\n").unwrap_or((script, ""));
+    let statements = |version: &str| {
+        let lines =
+            version.lines().skip(1).filter(|line| !["BEGIN;", "COMMIT;"].contains(line) && !line.starts_with("--"));
+        lines.collect::<Vec<_>>().join("\n").trim().to_owned()
+    };
+    made.split("-- version ").skip(1).map(statements).collect()
 }
 
 /// Makes the database of a version, after a look whether this release would make the same.

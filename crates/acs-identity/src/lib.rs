@@ -77,6 +77,7 @@
 //! | `cache` | module `cache` with `ReadThrough`, the cache in front of any resolver or store |
 //! | `mysql` | module `sql` with `MySqlStore`, mappings in MySQL or MariaDB |
 //! | `postgres` | module `sql` with `PostgresStore`, mappings in PostgreSQL |
+//! | `redis` | module `redis` with `RedisStore`, mappings in Redis or Valkey: one server, behind Sentinel, or a cluster |
 //! | `sqlite` | module `sql` with `SqliteStore`, mappings in an SQLite file or in an SQLite database in memory |
 //! | `uuid` | `From<Uuid>` for [`CustomerId`] |
 //!
@@ -88,6 +89,9 @@ pub use acs_identity_core::*;
 
 #[cfg(feature = "cache")]
 pub use acs_identity_cache as cache;
+
+#[cfg(feature = "redis")]
+pub use acs_identity_redis as redis;
 
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub use acs_identity_sql as sql;

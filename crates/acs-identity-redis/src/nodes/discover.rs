@@ -86,12 +86,10 @@ impl View {
         commands.cmd("CLUSTER").arg("SLOTS").cmd("CLUSTER").arg("INFO");
         let answers = node.send(&commands).await.map_err(Trouble::into_failure)?;
         let [slots, info] = &answers[..] else { return Err(Failure::Answer) };
-        if let Value::ServerError(error) = slots {
-            let unusable = Failure::Setup("the server is not part of a cluster, or its user may not ask for it");
-            return Err(match Trouble::of(error.clone()) {
-                Trouble::NotDone(failure, _) => failure,
-                _ => unusable,
-            });
+        for answer in &answers {
+            if let Value::ServerError(error) = answer {
+                return Err(Trouble::unless_unknown(error.clone(), "the server is not part of a cluster"));
+            }
         }
         let epoch = text(info).and_then(|info| {
             let line = info.lines().find_map(|line| line.strip_prefix("cluster_current_epoch:"))?;
@@ -137,7 +135,7 @@ fn text(value: &Value) -> Option<&str> {
     }
 }
 
-/// Where the primary is, by the first sentinel that knows and whose word the server itself bears out.
+/// Where the primary is, by the first sentinel that knows. Whether it is one, the server is asked when it is connected to.
 async fn primary(settings: &Arc<Settings>, sentinels: &[Address], name: &str) -> Result<Address, Failure> {
     let mut failure = Failure::NoConnection;
     for (host, port) in sentinels {
@@ -153,9 +151,14 @@ async fn primary(settings: &Arc<Settings>, sentinels: &[Address], name: &str) ->
                     }
                 }
                 [Value::Nil] => failure = Failure::Setup("the sentinels know no primary of this name"),
+                [Value::ServerError(error)] => {
+                    failure = Trouble::unless_unknown(error.clone(), "the server is not a sentinel");
+                }
                 _ => failure = Failure::Answer,
             },
-            Err(failed) => failure = failed,
+            // What another one has said tells more than that this one is away.
+            Err(failed) if matches!(failure, Failure::NoConnection) => failure = failed,
+            Err(_) => {}
         }
     }
     Err(failure)

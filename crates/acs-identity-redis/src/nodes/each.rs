@@ -50,6 +50,9 @@ enum To {
     Asking(String, u16),
 }
 
+/// A part of the commands, with who is to carry it out.
+type Part = (Arc<Node>, Vec<Pending>);
+
 impl Nodes {
     /// Carries out commands, those for one node in one pipeline, the nodes at once, with an answer for each. What was certainly
     /// not carried out is sent again, to whom it may concern by then, until it is time to end.
@@ -113,12 +116,7 @@ impl Nodes {
     }
 
     /// The commands by who is to carry them out; and those for which there is nobody now.
-    fn parts(
-        &self,
-        topology: &Topology,
-        asks: &[Ask],
-        pending: Vec<Pending>,
-    ) -> (Vec<(Arc<Node>, Vec<Pending>)>, Vec<Pending>) {
+    fn parts(&self, topology: &Topology, asks: &[Ask], pending: Vec<Pending>) -> (Vec<Part>, Vec<Pending>) {
         let mut parts: BTreeMap<To, Vec<Pending>> = BTreeMap::new();
         let mut nowhere = Vec::new();
         for mut pending in pending {
@@ -170,23 +168,36 @@ async fn send(node: &Node, asks: &[Ask], part: &[Pending], sort: Sort) -> Result
             commands.add_command(script.load());
         }
     }
-    // Which of the answers are those to the commands.
+    // Which of the answers are those to the commands, and which to what had to come before.
     let mut wanted = Vec::with_capacity(part.len());
     for pending in part {
-        if let Elsewhere::Ask(..) = pending.elsewhere {
-            commands.add_command(cmd("ASKING"));
-        }
-        wanted.push(commands.len());
+        let before = match &pending.elsewhere {
+            Elsewhere::Ask(..) => {
+                commands.add_command(cmd("ASKING"));
+                Some(commands.len() - 1)
+            }
+            Elsewhere::WithScript => {
+                asks[pending.place].script.and_then(|script| loads.iter().position(|load| std::ptr::eq(*load, script)))
+            }
+            _ => None,
+        };
+        wanted.push((commands.len(), before));
         commands.add_command(asks[pending.place].command.clone());
     }
     let mut answers = match sort {
         Sort::Read => node.send(&commands).await?,
         Sort::Write => node.write(&mut commands).await?,
     };
-    if answers.len() <= wanted.last().copied().unwrap_or(0) {
+    if answers.len() <= wanted.last().map_or(0, |(place, _)| *place) {
         return Err(Trouble::Lost(Failure::Answer));
     }
-    Ok(wanted.into_iter().map(|place| std::mem::replace(&mut answers[place], Value::Nil)).collect())
+    let mut answer =
+        |(place, before): (usize, Option<usize>)| match (&answers[place], before.map(|before| &answers[before])) {
+            // The command fails for the same reason, but does not say it.
+            (Value::ServerError(_), Some(Value::ServerError(error))) => Value::ServerError(error.clone()),
+            _ => std::mem::replace(&mut answers[place], Value::Nil),
+        };
+    Ok(wanted.into_iter().map(&mut answer).collect())
 }
 
 /// What becomes of a command that was not answered as it should be.
@@ -212,7 +223,11 @@ fn judge(
         Trouble::Lost(_) if sort == Sort::Write => answers[place] = Some(Err(Failure::OutcomeUnknown)),
         Trouble::Lost(failure) if pending.lost => answers[place] = Some(Err(failure)),
         Trouble::Lost(failure) => {
-            (pending.elsewhere, pending.failure, pending.lost) = (Elsewhere::Unknown, failure, true);
+            // What went wrong before says more than that it then took too long.
+            if !matches!(failure, Failure::NoAnswer) || pending.elsewhere == Elsewhere::Here {
+                pending.failure = failure;
+            }
+            (pending.elsewhere, pending.lost) = (Elsewhere::Unknown, true);
             again.push(pending);
         }
         Trouble::Final(failure) => answers[place] = Some(Err(failure)),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, PushInfo, PushKind, Value};
+use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, PushInfo, PushKind, RedisError, Value};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::Instant;
 
@@ -82,6 +82,8 @@ impl Node {
         let mut answers = self.send_over(&self.acknowledged, commands).await?;
         match answers.pop() {
             Some(Value::Int(count)) if count >= i64::from(replicas) => Ok(answers),
+            // Nothing was done that could be acknowledged.
+            Some(Value::Int(_)) if answers.iter().all(|answer| matches!(answer, Value::ServerError(_))) => Ok(answers),
             Some(Value::Int(_)) => Err(Trouble::Lost(Failure::Unacknowledged)),
             _ => Err(Trouble::Lost(Failure::Answer)),
         }
@@ -144,12 +146,18 @@ impl Node {
             .set_connection_timeout(Some(self.settings.connect_timeout))
             .set_response_timeout(Some(self.settings.response_timeout))
             .set_pipeline_buffer_size(PIPELINE);
-        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
+        let late = if self.settings.is_tls() { Failure::Silent } else { Failure::NoConnection };
+        let connecting = async {
+            let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
+            let failure = |error| if RedisError::is_timeout(&error) { late.clone() } else { connect_failure(&error) };
+            let mut connection = connecting.await.map_err(failure)?;
+            if self.settings.primary_only {
+                is_primary(&mut connection).await?;
+            }
+            Ok(connection)
+        };
         // The driver's own limit is for the socket; a server that takes connections and says nothing is not covered by it.
-        match tokio::time::timeout(self.settings.connect_timeout, connecting).await {
-            Ok(connected) => connected.map_err(|error| connect_failure(&error)),
-            Err(_) => Err(Failure::NoConnection),
-        }
+        tokio::time::timeout(self.settings.connect_timeout, connecting).await.unwrap_or_else(|_| Err(late.clone()))
     }
 
     /// Ends the connections when the last call that uses them has ended.
@@ -163,9 +171,24 @@ impl Node {
 /// How many commands wait in the driver before they are written, when many are sent at once.
 const PIPELINE: usize = 512;
 
+/// Whether the server says it is a primary. Sentinels may not know yet that it is none any more, nor may it when it comes back.
+async fn is_primary(connection: &mut MultiplexedConnection) -> Result<(), Failure> {
+    match connection.send_packed_command(&redis::cmd("ROLE")).await {
+        Ok(Value::Array(role)) => match &role[..] {
+            [Value::BulkString(role), ..] if role == b"master" => Ok(()),
+            _ => Err(Failure::Replica),
+        },
+        Ok(Value::ServerError(error)) => Err(connect_failure(&error.into())),
+        Ok(_) => Err(Failure::Answer),
+        Err(error) => Err(connect_failure(&error)),
+    }
+}
+
 fn not_sent(failure: Failure) -> Trouble {
     match failure {
-        Failure::NoConnection | Failure::Cut => Trouble::NotDone(failure, crate::error::Elsewhere::Unknown),
+        Failure::NoConnection | Failure::Rejected | Failure::Silent | Failure::Cut | Failure::Replica => {
+            Trouble::NotDone(failure, crate::error::Elsewhere::Unknown)
+        }
         failure => Trouble::Final(failure),
     }
 }

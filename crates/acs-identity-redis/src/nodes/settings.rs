@@ -8,6 +8,7 @@ use redis::{
 };
 
 use crate::error::Failure;
+use crate::tls;
 
 /// What all connections have in common.
 pub(crate) struct Settings {
@@ -15,12 +16,12 @@ pub(crate) struct Settings {
     login: RedisConnectionInfo,
     /// `None`: without TLS.
     tls: Option<TlsCertificates>,
-    /// Whether a wrong certificate is put up with, which the URL has to say.
-    insecure: bool,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
     /// By how many replicas a write has to be acknowledged, and how long to wait for them.
     pub(crate) acknowledged: Option<(u32, Duration)>,
+    /// Whether a server that says it is a replica is not taken.
+    pub(crate) primary_only: bool,
 }
 
 /// Without the user and the password.
@@ -42,10 +43,18 @@ impl Settings {
         let mut addresses = Vec::with_capacity(urls.len());
         for url in urls {
             let info = url.as_str().into_connection_info().map_err(|_| BAD)?;
-            let (address, tls, insecure) = match info.addr() {
-                ConnectionAddr::Tcp(host, port) => ((host.clone(), *port), None, false),
-                ConnectionAddr::TcpTls { host, port, insecure, .. } => {
-                    ((host.clone(), *port), Some(certificates.clone()), *insecure)
+            if info.redis_settings().username().is_some() && info.redis_settings().password().is_none() {
+                // The driver would not say the name either.
+                return Err(Failure::Setup("a URL with a user needs a password"));
+            }
+            let (address, tls) = match info.addr() {
+                ConnectionAddr::Tcp(host, port) => ((host.clone(), *port), None),
+                ConnectionAddr::TcpTls { insecure: true, .. } => {
+                    return Err(Failure::Setup("certificates are always checked: `#insecure` is not possible"));
+                }
+                ConnectionAddr::TcpTls { host, port, .. } => {
+                    tls::provide();
+                    ((host.clone(), *port), Some(certificates.clone()))
                 }
                 _ => return Err(BAD),
             };
@@ -53,10 +62,10 @@ impl Settings {
             settings.get_or_insert_with(|| Self {
                 login: info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3),
                 tls,
-                insecure,
                 connect_timeout: Duration::ZERO,
                 response_timeout: Duration::ZERO,
                 acknowledged: None,
+                primary_only: false,
             });
         }
         Ok((settings.ok_or(Failure::Setup("a URL is needed"))?, addresses))
@@ -70,11 +79,15 @@ impl Settings {
         match &self.tls {
             None => Client::open(info(ConnectionAddr::Tcp(host.to_owned(), port))?).map_err(|_| BAD),
             Some(certificates) => {
-                let insecure = self.insecure;
-                let address = ConnectionAddr::TcpTls { host: host.to_owned(), port, insecure, tls_params: None };
+                let host = host.to_owned();
+                let address = ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None };
                 Client::build_with_tls(info(address)?, certificates.clone()).map_err(|_| BAD)
             }
         }
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// Whether the URL names a database other than the first, which a cluster does not have.

@@ -8,9 +8,9 @@
 -- ARGV: for each item: the ACS ID, what to do, and two values. Answers with the server's time, and a number for each item.
 --   n  note an intent, and make an entry unless there is one
 --   s  settle an intent of the time in the first value; the second is the record's creation time if it became the customer's
---   d  drop the entry, unless somebody intends to need it
+--   d  drop the entry if it is of a record that was created at the first value, unless somebody intends to need it
 --   m  mark the entry as doubted, unless somebody intends to need it; 1 if it is marked
---   w  sweep the entry away if it is still marked
+--   w  sweep the entry away if it still has the mark of the time in the first value
 --   a  make an entry at the first value, unless there is one
 --   e  make or move an entry of the index by expiry: at the first value, or a lifetime of the second from now
 --   k  take an entry out of the index by expiry if it is still at the first value
@@ -30,17 +30,24 @@ local function intended(id)
   return at and now + at < OLD
 end
 
+local function is_at(member, time)
+  local score = redis.call('ZSCORE', key, member)
+  return score and tonumber(score) == tonumber(time)
+end
+
 local answer = { now }
 for at = 1, #ARGV, 4 do
   local id, what, first, second = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local done = 1
   if what == 'n' then
+    -- A fresh intent that is there is another writer's. Then there is one for both, of a time that neither settles: it stays
+    -- until it is old.
+    local noted = intended(id) and now + 1 or now
     redis.call('ZADD', key, 'NX', exact(now), id)
-    redis.call('ZADD', key, exact(-now), '\0' .. id)
+    redis.call('ZADD', key, exact(-noted), '\0' .. id)
     redis.call('ZREM', key, '\1' .. id)
   elseif what == 's' then
-    local noted = redis.call('ZSCORE', key, '\0' .. id)
-    local mine = noted and -tonumber(noted) == tonumber(first)
+    local mine = is_at('\0' .. id, -tonumber(first))
     if second ~= '' then
       redis.call('ZADD', key, second, id)
     elseif mine then
@@ -50,10 +57,11 @@ for at = 1, #ARGV, 4 do
       redis.call('ZREM', key, '\0' .. id)
     end
   elseif what == 'd' then
-    if intended(id) then
+    -- One of another time is of a newer record of the same customer, which somebody has written since.
+    if intended(id) or not is_at(id, first) then
       done = 0
     else
-      redis.call('ZREM', key, id)
+      redis.call('ZREM', key, id, '\0' .. id, '\1' .. id)
     end
   elseif what == 'm' then
     if intended(id) then
@@ -62,7 +70,8 @@ for at = 1, #ARGV, 4 do
       redis.call('ZADD', key, exact(-now), '\1' .. id)
     end
   elseif what == 'w' then
-    if redis.call('ZSCORE', key, '\1' .. id) and not intended(id) then
+    -- A mark of another time is of a reader who has not looked again yet.
+    if is_at('\1' .. id, -tonumber(first)) and not intended(id) then
       redis.call('ZREM', key, id, '\0' .. id, '\1' .. id)
     end
   elseif what == 'a' then
@@ -70,8 +79,7 @@ for at = 1, #ARGV, 4 do
   elseif what == 'e' then
     redis.call('ZADD', key, first ~= '' and first or exact(now + tonumber(second)), id)
   elseif what == 'k' then
-    local score = redis.call('ZSCORE', key, id)
-    if score and tonumber(score) == tonumber(first) then
+    if is_at(id, first) then
       redis.call('ZREM', key, id)
     end
   end

@@ -17,15 +17,16 @@ use std::time::Duration;
 use acs_identity_core::{AcsId, Answer, Answers, CustomerId, Error, ErrorKind, Resolution, Resolver, Result};
 use async_trait::async_trait;
 
+use crate::batch::Batch;
 use crate::dialect::Row;
 use crate::error::Failure;
-use crate::run::{Fate, run};
+use crate::run::{CallState, run};
 #[cfg(feature = "mysql")]
 pub use mysql::MySqlTable;
 pub use options::TableOptions;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresTable;
-use sql::{Statement, TableDialect};
+use sql::TableDialect;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteTable;
 
@@ -77,7 +78,7 @@ pub use sqlite::SqliteTable;
 /// ```
 pub struct TableResolver<D: TableDialect> {
     pool: D::Pool,
-    statements: Arc<[Statement]>,
+    lookup: Arc<Batch>,
     deadline: Duration,
 }
 
@@ -89,13 +90,13 @@ impl<D: TableDialect> TableResolver<D> {
     /// `InvalidInput` if a name is missing or can't be one in this database, or the deadline is not 1 ms to 1 hour.
     pub fn new(pool: D::Pool, options: TableOptions) -> Result<Self> {
         options.check()?;
-        Ok(Self { pool, statements: Statement::all::<D>(&options)?.into(), deadline: options.call_deadline })
+        Ok(Self { pool, lookup: Arc::new(sql::lookup::<D>(&options)?), deadline: options.call_deadline })
     }
 
     /// The answers about those IDs that have a row.
-    async fn lookup(&self, operation: &'static str, ids: Arc<[AcsId]>) -> Result<HashMap<String, Answer>> {
+    async fn find(&self, operation: &'static str, ids: Arc<[AcsId]>) -> Result<HashMap<String, Answer>> {
         let resolver = self.clone();
-        let found = run(self.deadline, D::REMOTE, move |fate| resolver.clone().read(fate, ids.clone())).await;
+        let found = run(self.deadline, D::REMOTE, move |state| resolver.clone().read(state, ids.clone())).await;
         let named = |error: Error| error.in_operation(operation).in_backend(D::BACKEND);
         match found {
             Ok(found) => Ok(found.into_iter().map(|(id, answer)| (id, answer.map_err(named))).collect()),
@@ -103,16 +104,14 @@ impl<D: TableDialect> TableResolver<D> {
         }
     }
 
-    async fn read(self, fate: Fate, ids: Arc<[AcsId]>) -> Result<HashMap<String, Answer>, Failure> {
+    async fn read(self, state: CallState, ids: Arc<[AcsId]>) -> Result<HashMap<String, Answer>, Failure> {
         let mut connection = D::acquire(&self.pool).await?;
         let mut found = HashMap::new();
-        let most = self.statements.last().map_or(1, Statement::size);
-        let mut parts: Vec<&[AcsId]> = ids.chunks(most).collect();
+        let mut parts: Vec<&[AcsId]> = ids.chunks(self.lookup.largest().max(1)).collect();
         while let Some(part) = parts.pop() {
-            fate.check()?;
+            state.check()?;
             let ids: Vec<&str> = part.iter().map(AcsId::as_str).collect();
-            let Some(statement) = self.statements.iter().find(|statement| statement.size() >= ids.len()) else { break };
-            let rows = match statement.fetch::<D>(&mut connection, &ids).await {
+            let rows = match sql::fetch::<D>(&mut connection, &self.lookup, &ids).await {
                 // An ID that can't be written can't be there either. The others are asked without it.
                 Err(failure) if is_unwritable::<D>(&failure) && ids.iter().any(|id| !id.is_ascii()) => {
                     if part.len() > 1 {
@@ -171,7 +170,7 @@ fn of_the_table<D: TableDialect>(failure: Failure) -> Error {
 
 impl<D: TableDialect> Clone for TableResolver<D> {
     fn clone(&self) -> Self {
-        Self { pool: self.pool.clone(), statements: self.statements.clone(), deadline: self.deadline }
+        Self { pool: self.pool.clone(), lookup: self.lookup.clone(), deadline: self.deadline }
     }
 }
 
@@ -189,14 +188,14 @@ impl<D: TableDialect> fmt::Debug for TableResolver<D> {
 #[deny(clippy::missing_trait_methods)]
 impl<D: TableDialect> Resolver for TableResolver<D> {
     async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>> {
-        let mut found = self.lookup("resolve", Arc::new([id.clone()])).await?;
+        let mut found = self.find("resolve", Arc::new([id.clone()])).await?;
         found.remove(id.as_str()).unwrap_or(Ok(None))
     }
 
     async fn resolve_many(&self, ids: &[AcsId]) -> Answers {
         let mut seen = HashSet::with_capacity(ids.len());
         let distinct = ids.iter().filter(|id| seen.insert(*id)).cloned().collect();
-        match self.lookup("resolve_many", distinct).await {
+        match self.find("resolve_many", distinct).await {
             Ok(found) => Answers::each_by_id(ids, found, &Ok(None)),
             Err(error) => Answers::failed(ids, &error),
         }

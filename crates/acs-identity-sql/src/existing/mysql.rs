@@ -7,7 +7,7 @@ use super::{TableDialect, TableResolver};
 use crate::dialect::Value;
 use crate::error::{Code, Failure};
 use crate::mysql::MySql;
-use crate::remote::Remote;
+use crate::remote;
 
 /// A [`TableResolver`] over a table of MySQL or MariaDB.
 ///
@@ -62,6 +62,6 @@ impl TableDialect for MySql {
             arguments.add(*text).map_err(|_| Failure::Driver)?;
         }
         let rows = sqlx::query_with(sql, arguments).fetch_all(connection.begin()).await;
-        connection.end(rows).map_err(Self::failure)
+        remote::answered::<Self, _>(connection, rows)
     }
 }

@@ -35,8 +35,8 @@ impl TableOptions {
         }
     }
 
-    /// The schema that the table is in; for MySQL and MariaDB the database; for SQLite, the name under which its file is attached. By default the one in which
-    /// the connection looks for it.
+    /// The schema that the table is in; for MySQL and MariaDB the database; for SQLite, the name under which its file is
+    /// attached. By default the one in which the connection looks for it.
     pub fn schema(mut self, name: impl Into<String>) -> Self {
         self.schema = Some(name.into());
         self

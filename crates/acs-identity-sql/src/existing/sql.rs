@@ -1,12 +1,12 @@
 //! The statements of a lookup in an application's own table.
 
 use std::future::Future;
-use std::sync::Arc;
 
 use acs_identity_core::{Error, Result};
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use super::TableOptions;
+use crate::batch::Batch;
 use crate::dialect::{Dialect, Value};
 use crate::error::{Code, Failure};
 
@@ -42,61 +42,46 @@ pub trait TableDialect: Dialect {
     ) -> impl Future<Output = Result<Vec<Self::Row>, Failure>> + Send;
 }
 
-/// The statement for so many IDs, whose rows are the ID and the customer.
-pub(super) struct Statement {
-    size: usize,
-    sql: Arc<str>,
+/// The numbers of IDs where each is a parameter.
+const SIZES: &[usize] = &[1, 8, 64];
+
+/// The statement that looks for IDs in a table; its rows are the ID and the customer.
+pub(super) fn lookup<D: TableDialect>(options: &TableOptions) -> Result<Batch> {
+    // Qualified, as SQLite takes a lone quoted name that is no column's for a text.
+    let acs_id = format!("u.{}", quoted::<D>("ACS ID column", &options.acs_id)?);
+    let customer_id = format!("u.{}", quoted::<D>("customer ID column", &options.customer_id)?);
+    let mut table = quoted::<D>("table", &options.table)?;
+    if let Some(schema) = &options.schema {
+        table = format!("{}.{table}", quoted::<D>("schema", schema)?);
+    }
+    let (id, customer) = (D::text_of(&acs_id), D::customer_of(&customer_id));
+    // The column itself is compared, so that its index can be used.
+    let select = format!("SELECT {id}, {customer} FROM {table} AS u WHERE {acs_id}");
+    Ok(match D::ARRAYS {
+        true => Batch::Arrays(format!("{select} = ANY($1)").into()),
+        false => Batch::sized(SIZES, |size| format!("{select} IN ({})", vec!["?"; size].join(", "))),
+    })
 }
 
-/// The most IDs of an array: far from the limits of any message.
-const ARRAY: usize = 16_384;
-
-/// The numbers of IDs where each is a parameter: a few, so that a connection can keep the statements prepared.
-const SIZES: [usize; 3] = [1, 8, 64];
-
-impl Statement {
-    /// The statements for a table, in rising order of their sizes.
-    pub(super) fn all<D: TableDialect>(options: &TableOptions) -> Result<Vec<Self>> {
-        // Qualified, as SQLite takes a lone quoted name that is no column's for a text.
-        let acs_id = format!("u.{}", quoted::<D>("ACS ID column", &options.acs_id)?);
-        let customer_id = format!("u.{}", quoted::<D>("customer ID column", &options.customer_id)?);
-        let mut table = quoted::<D>("table", &options.table)?;
-        if let Some(schema) = &options.schema {
-            table = format!("{}.{table}", quoted::<D>("schema", schema)?);
+/// The rows of these IDs, no more than the largest statement takes, and those that the column's collation takes for the same.
+pub(super) async fn fetch<D: TableDialect>(
+    connection: &mut D::Connection,
+    lookup: &Batch,
+    ids: &[&str],
+) -> Result<Vec<D::Row>, Failure> {
+    let Some((size, sql)) = lookup.covering(ids.len()) else { return Ok(Vec::new()) };
+    let sql = AssertSqlSafe(sql.to_owned()).into_sql_str();
+    match lookup {
+        Batch::Sized(_) => {
+            let mut values: Vec<_> = ids.iter().map(|id| Value::Text(id)).collect();
+            values.resize(size, Value::text_or_null(ids.last().copied()));
+            D::fetch_made(connection, sql, &values).await
         }
-        let (id, customer) = (D::text_of(&acs_id), D::customer_of(&customer_id));
-        // The column itself is compared, so that its index can be used.
-        let select = format!("SELECT {id}, {customer} FROM {table} AS u WHERE {acs_id}");
-        Ok(match D::ARRAYS {
-            true => vec![Self { size: ARRAY, sql: format!("{select} = ANY($1)").into() }],
-            false => SIZES.map(|size| Self { size, sql: format!("{select} IN ({})", places(size)).into() }).into(),
-        })
-    }
-
-    /// How many IDs it takes at the most.
-    pub(super) fn size(&self) -> usize {
-        self.size
-    }
-
-    /// The rows of these IDs, and those that the column's collation takes for the same.
-    pub(super) async fn fetch<D: TableDialect>(
-        &self,
-        connection: &mut D::Connection,
-        ids: &[&str],
-    ) -> Result<Vec<D::Row>, Failure> {
-        let sql = AssertSqlSafe(self.sql.clone()).into_sql_str();
-        if D::ARRAYS {
+        Batch::Arrays(_) => {
             let ids: Vec<_> = ids.iter().map(|id| Some(*id)).collect();
-            return D::fetch_made(connection, sql, &[Value::Texts(&ids)]).await;
+            D::fetch_made(connection, sql, &[Value::Texts(&ids)]).await
         }
-        let mut values: Vec<_> = ids.iter().map(|id| Value::Text(id)).collect();
-        values.resize(self.size, Value::text_or_null(ids.last().copied()));
-        D::fetch_made(connection, sql, &values).await
     }
-}
-
-fn places(count: usize) -> String {
-    vec!["?"; count].join(", ")
 }
 
 /// A name as it stands in a statement.

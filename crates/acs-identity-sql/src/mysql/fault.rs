@@ -1,50 +1,38 @@
 //! What the errors of MySQL and MariaDB mean to a caller.
 
 use acs_identity_core::ErrorKind;
+use sqlx::error::DatabaseError;
 use sqlx::mysql::MySqlDatabaseError;
 
 use crate::error::{Code, Failure};
-use crate::remote::tls;
 
-/// A driver's error as a failure. Only its code is kept.
-pub(super) fn failure(error: sqlx::Error) -> Failure {
-    match error {
-        sqlx::Error::PoolClosed => Failure::Closed,
-        sqlx::Error::PoolTimedOut => Failure::NoConnection,
-        sqlx::Error::Io(error) => tls::broken(&error),
-        sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => Failure::Cut { source: None },
-        sqlx::Error::Tls(_) => tls::UNUSABLE,
-        sqlx::Error::Configuration(_) => Failure::Setup("the connection's options cannot be used"),
-        sqlx::Error::Database(error) => match error.try_downcast_ref::<MySqlDatabaseError>() {
-            Some(error) => number(error.number()),
-            None => Failure::Driver,
-        },
-        _ => Failure::Driver,
-    }
+pub(super) fn refused(error: &dyn DatabaseError) -> Failure {
+    error.try_downcast_ref::<MySqlDatabaseError>().map_or(Failure::Driver, |error| number(error.number()))
 }
 
-/// The failure of a commit. Only some errors say for certain that it was not carried out.
-pub(super) fn commit_failure(error: sqlx::Error) -> Failure {
-    match failure(error) {
-        // Deadlocks, also those that a cluster of servers finds out about only now.
-        contended @ Failure::Contended { .. } => contended,
-        _ => Failure::OutcomeUnknown,
-    }
+pub(super) fn commit_refused(error: &dyn DatabaseError) -> Option<Failure> {
+    // Deadlocks, also those that a cluster of servers finds out about only now.
+    Some(refused(error)).filter(|failure| matches!(failure, Failure::Contended { .. }))
 }
 
 // https://mariadb.com/kb/en/mariadb-error-codes/ and https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html
 fn number(number: u16) -> Failure {
     let source = Code::MySql(number);
     let (kind, what) = match number {
-        // A key that somebody else has inserted since it was looked for; two transactions that can't both go on.
-        1062 | 1213 => return Failure::Contended { source },
+        // A key that somebody else has inserted since it was looked for; two transactions that can't both go on, which a group of
+        // servers may find out only at the commit.
+        1062 | 1213 | 3101 => return Failure::Contended { source },
         // The server ends the connection: it is stopped, or an administrator kills it.
-        1053 | 1077 | 1079 | 1080 | 1158..=1161 | 1184 | 1317 | 1927 | 2006 | 2013 | 4031 => {
+        1053 | 1077 | 1079 | 1080 | 1158..=1161 | 1184 | 1927 | 4031 => {
             return Failure::Cut { source: Some(source) };
         }
         1205 => return Failure::Locked { source },
+        1290 | 1792 | 1836 => return Failure::ReadOnly { source },
         1969 | 3024 => (ErrorKind::Timeout, "the server gave the statement up"),
-        1290 | 1792 | 1836 => (ErrorKind::Unavailable, "the server takes no writes now"),
+        // By an administrator; the connection stays.
+        1317 => (ErrorKind::Unavailable, "the statement was interrupted"),
+        1047 => (ErrorKind::Unavailable, "the server is not ready: its cluster may not be whole"),
+        1129 => (ErrorKind::Unavailable, "the server takes no connections of this host after many errors"),
         1040 | 1203 | 1226 => (ErrorKind::Unavailable, "the server has no room for the connection"),
         1021 | 1114 => (ErrorKind::Unavailable, "the disk is full"),
         // MariaDB says the same to a client without TLS where that is demanded.
@@ -56,10 +44,10 @@ fn number(number: u16) -> Failure {
         1049 => (ErrorKind::Misconfigured, "there is no such database"),
         1046 => (ErrorKind::Misconfigured, "the URL names no database"),
         1665 => (ErrorKind::Misconfigured, "the server's binlog_format does not allow READ COMMITTED"),
-        1054 | 1146 | 1136 | 1364 | 1406 | 1048 => {
+        1048 | 1054 | 1136 | 1146 | 1356 | 1364 | 1406 | 4078 | 4079 => {
             (ErrorKind::Misconfigured, "the tables are not there, or not the ones that this store made")
         }
-        1194 | 1712 | 126..=127 => (ErrorKind::Corrupt, "the server says that data or an index is damaged"),
+        1194 | 1712 => (ErrorKind::Corrupt, "the server says that data or an index is damaged"),
         _ => (ErrorKind::Internal, "the server refused the statement"),
     };
     Failure::Database { kind, what, source }
@@ -77,6 +65,12 @@ mod tests {
             (1213, ErrorKind::Unavailable),
             (1205, ErrorKind::Unavailable),
             (1927, ErrorKind::Unavailable),
+            (1047, ErrorKind::Unavailable),
+            (1129, ErrorKind::Unavailable),
+            (1290, ErrorKind::Unavailable),
+            (1317, ErrorKind::Unavailable),
+            (1356, ErrorKind::Misconfigured),
+            (4079, ErrorKind::Misconfigured),
             (1969, ErrorKind::Timeout),
             (1045, ErrorKind::Denied),
             (3159, ErrorKind::Denied),
@@ -87,19 +81,12 @@ mod tests {
         ] {
             assert_eq!(Error::from(number(code)).kind(), kind, "{code}");
         }
-        assert_eq!(Error::from(failure(sqlx::Error::PoolTimedOut)).kind(), ErrorKind::Timeout);
     }
 
     #[test]
-    fn a_commit_that_broke_off_is_unknown() {
-        let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-        assert!(matches!(commit_failure(sqlx::Error::Io(broken)), Failure::OutcomeUnknown));
-    }
-
-    #[test]
-    fn a_drivers_text_goes_nowhere() {
-        let error = Error::from(failure(sqlx::Error::Protocol("bob@contoso.com".into())));
-        let source = std::error::Error::source(&error).map(ToString::to_string);
-        assert!(!format!("{error} {error:?} {source:?}").contains("bob"));
+    fn only_what_tells_that_the_connection_or_the_transaction_is_gone_is_tried_again() {
+        for (code, again) in [(3101, true), (1213, true), (1927, true), (1317, false), (1290, false), (1205, false)] {
+            assert_eq!(number(code).is_repeatable(), again, "{code}");
+        }
     }
 }

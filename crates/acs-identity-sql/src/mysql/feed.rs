@@ -1,13 +1,13 @@
 //! The log of changes in MySQL and MariaDB.
 //!
 //! Numbers are given before the commit: a lower one can appear after a higher one was read, and those of transactions that
-//! were rolled back never do. So a number that is missing is watched for a while.
+//! were rolled back never do. So numbers that are missing are watched for a while.
 
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::MySql;
+use super::holes::Holes;
 use super::statements::now;
 use crate::batch::Batch;
 use crate::dialect::{Dialect, Row, Value};
@@ -17,10 +17,6 @@ use crate::remote::Held;
 
 /// About as many changes as the log keeps; a subscriber who finds more is behind.
 const MOST: i64 = 10_000;
-
-/// How long a number may be missing, and not be in the log even uncommitted, before it is taken for one that was rolled
-/// back. Between the giving of a number and the writing of its row the server does nothing else.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// Deletes what is over an hour old, and of what is left all but about the last 10,000.
 pub(super) const TRIM: &str = concat!(
@@ -34,38 +30,52 @@ pub(super) const TRIM: &str = concat!(
 /// The highest number in the log, and the highest that was deleted from it.
 const END: &str = "SELECT COALESCE((SELECT max(seq) FROM acs_identity_changes), 0), seq FROM acs_identity_trimmed";
 
-/// place, limit: the numbers after a place.
-const NUMBERS: &str = "SELECT seq FROM acs_identity_changes WHERE seq > ? ORDER BY seq LIMIT ?";
+/// position, limit: the numbers after a position.
+pub(super) const NUMBERS: &str = "SELECT seq FROM acs_identity_changes WHERE seq > ? ORDER BY seq LIMIT ?";
 
-/// namespace four times, place, limit: the entries after a place; of another namespace's only the number.
-const AFTER: &str = "SELECT seq, IF(namespace = ?, acs_id, NULL), IF(namespace = ?, revision, NULL), \
+/// namespace four times, position, limit: the entries after a position; of another namespace's only the number.
+pub(super) const AFTER: &str = "SELECT seq, IF(namespace = ?, acs_id, NULL), IF(namespace = ?, revision, NULL), \
         IF(namespace = ?, customer_before, NULL), IF(namespace = ?, customer_after, NULL) \
     FROM acs_identity_changes WHERE seq > ? ORDER BY seq LIMIT ?";
 
-/// namespace four times, numbers: the entries with these numbers.
-static AMONG: LazyLock<Batch> = LazyLock::new(|| {
-    Batch::sized(&[1, 8, 64, 512], |size| {
-        let numbers = vec!["?"; size].join(", ");
+/// namespace four times, the first and the last number of ranges, limit: the entries in them.
+pub(super) static AMONG: LazyLock<Batch> = LazyLock::new(|| {
+    Batch::sized(RANGES, |size| {
+        let ranges = ranges(size);
         format!(
             "SELECT seq, IF(namespace = ?, acs_id, NULL), IF(namespace = ?, revision, NULL), \
                 IF(namespace = ?, customer_before, NULL), IF(namespace = ?, customer_after, NULL) \
-            FROM acs_identity_changes WHERE seq IN ({numbers}) ORDER BY seq"
+            FROM acs_identity_changes WHERE {ranges} ORDER BY seq LIMIT ?"
         )
     })
 });
+
+/// The first and the last number of ranges, limit: the numbers in them.
+static NUMBERS_AMONG: LazyLock<Batch> = LazyLock::new(|| {
+    Batch::sized(RANGES, |size| {
+        format!("SELECT seq FROM acs_identity_changes WHERE {} ORDER BY seq LIMIT ?", ranges(size))
+    })
+});
+
+/// Sizes of a statement that looks into several ranges. A list is filled up by repeating its last one.
+const RANGES: &[usize] = &[1, 8, 64, 512];
+
+fn ranges(size: usize) -> String {
+    vec!["seq BETWEEN ? AND ?"; size].join(" OR ")
+}
 
 const DIRTY: &str = "SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED";
 const CLEAN: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 /// How far a subscriber has read.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct LogPosition {
     /// The highest number that it has seen.
     head: i64,
     /// The highest number that had been deleted.
     trimmed: i64,
-    /// Numbers below the head that it has not seen, and since when they are missing.
-    watched: BTreeMap<i64, Instant>,
+    /// Numbers below the head that it has not seen.
+    holes: Holes,
 }
 
 type Connection = Held<sqlx::MySql>;
@@ -73,104 +83,105 @@ type Connection = Held<sqlx::MySql>;
 pub(super) async fn read(
     connection: &mut Connection,
     namespace: &str,
-    place: Option<&Place>,
-) -> Result<Reading<Place>, Failure> {
-    match place {
-        None => Ok(Reading { place: end(connection).await?, changes: Vec::new(), gap: false, more: false }),
-        Some(place) => follow(connection, namespace, place.clone()).await,
+    position: Option<&LogPosition>,
+) -> Result<Reading<LogPosition>, Failure> {
+    match position {
+        None => Ok(Reading { position: end(connection).await?, changes: Vec::new(), gap: false, more: false }),
+        Some(position) => follow(connection, namespace, position.clone()).await,
     }
 }
 
 /// Where the log ends: what is missing in it may be somebody's transaction that is under way.
-async fn end(connection: &mut Connection) -> Result<Place, Failure> {
+async fn end(connection: &mut Connection) -> Result<LogPosition, Failure> {
     let (newest, trimmed) = ends(connection).await?;
     let from = trimmed.min(newest).max(newest - MOST);
     let rows = MySql::fetch_all(connection, NUMBERS, &[Value::Integer(from), Value::Integer(2 * MOST)]).await?;
-    let mut place = Place { head: from, trimmed, watched: BTreeMap::new() };
+    let mut position = LogPosition { head: from, trimmed, holes: Holes::default() };
     for row in &rows {
-        place.pass(number(row)?);
+        position.pass(number(row)?);
     }
-    Ok(place)
+    Ok(position)
 }
 
-async fn follow(connection: &mut Connection, namespace: &str, place: Place) -> Result<Reading<Place>, Failure> {
+async fn follow(
+    connection: &mut Connection,
+    namespace: &str,
+    mut position: LogPosition,
+) -> Result<Reading<LogPosition>, Failure> {
     let text = Value::Text(namespace);
-    let mut found = Vec::new();
-    let watched: Vec<i64> = place.watched.keys().copied().collect();
-    for numbers in watched.chunks(AMONG.largest()) {
-        let Some((size, sql)) = AMONG.covering(numbers.len()) else { break };
-        let mut values = vec![text; 4];
-        values.extend(numbers.iter().copied().map(Value::Integer));
-        values.resize(4 + size, numbers.last().map_or(Value::Null, |number| Value::Integer(*number)));
-        found.extend(fetch_clean(connection, sql, &values).await?);
+    let values = [text, text, text, text, Value::Integer(position.head), Value::Integer(MOST + 1)];
+    let rows = fetch_at(CLEAN, connection, AFTER, &values).await?;
+    for row in &rows {
+        position.pass(number(row)?);
     }
-    let values = [text, text, text, text, Value::Integer(place.head), Value::Integer(MOST + 1)];
-    let rows = fetch_clean(connection, AFTER, &values).await?;
+    // First whether there is anything at all in the holes, which there rarely is.
+    let holes = position.holes.ranges();
+    let mut there = Vec::new();
+    for row in fetch_among(DIRTY, connection, &NUMBERS_AMONG, &[], &holes).await? {
+        there.push(number(&row)?);
+    }
+    let late =
+        if there.is_empty() { Vec::new() } else { fetch_among(CLEAN, connection, &AMONG, &[text; 4], &holes).await? };
+    for row in &late {
+        position.holes.fill(number(row)?);
+    }
     let (newest, trimmed) = ends(connection).await?;
 
-    let mut reading = Reading { gap: rows.len() as i64 > MOST, place, changes: Vec::new(), more: false };
-    for row in found.iter().chain(&rows) {
-        reading.place.pass(number(row)?);
-        reading.changes.extend(changes(row, 1));
-    }
-    let place = &mut reading.place;
-    if trimmed > place.trimmed {
+    let mut gap = [rows.len(), there.len(), late.len()].into_iter().any(|read| read as i64 > MOST);
+    if trimmed > position.trimmed {
         // What was deleted before it was seen: a number that is missing, or one that came after the last one seen.
-        reading.gap |= trimmed > place.head || place.watched.keys().next().is_some_and(|number| *number <= trimmed);
-        place.trimmed = trimmed;
+        gap |= position.holes.trim(trimmed) || trimmed > position.head;
+        position.trimmed = trimmed;
     }
     // The log was emptied in a way that no trigger sees.
-    reading.gap |= newest.max(trimmed) < place.head;
-    reading.gap |= place.watched.len() as i64 > MOST;
-    if !reading.gap {
-        give_up(connection, place).await?;
-    }
-    Ok(reading)
+    gap |= newest.max(trimmed) < position.head;
+    gap |= position.holes.count() as i64 > MOST;
+    position.holes.look(&there, Instant::now());
+    let changes = late.iter().chain(&rows).flat_map(|row| changes(row, 1)).collect();
+    Ok(Reading { position, changes, gap, more: false })
 }
 
-impl Place {
-    /// Notes that a number was seen, and those before it that were not.
+impl LogPosition {
+    /// Notes that a number above all others was seen, and that those before it were not.
     fn pass(&mut self, number: i64) {
-        if number <= self.head {
-            self.watched.remove(&number);
-            return;
-        }
-        let now = Instant::now();
         // What was deleted before this subscription is missing for good.
         let from = (self.head + 1).max(if number > self.trimmed { self.trimmed + 1 } else { 0 });
-        // Beyond the limit nobody counts them any more.
-        self.watched.extend((from..number).take(MOST as usize + 1).map(|missing| (missing, now)));
+        self.holes.add(from, number - 1, Instant::now());
         self.head = number;
     }
 }
 
-/// Stops watching the numbers that have been missing long enough, but for those that are in the log uncommitted.
-async fn give_up(connection: &mut Connection, place: &mut Place) -> Result<(), Failure> {
-    let old: Vec<i64> =
-        place.watched.iter().filter(|(_, since)| since.elapsed() >= GRACE).map(|(number, _)| *number).collect();
-    let (Some(first), Some(last)) = (old.first(), old.last()) else { return Ok(()) };
-    MySql::execute(connection, DIRTY, &[]).await?;
-    let values = [Value::Integer(first - 1), Value::Integer(last - first + 1)];
-    let rows = MySql::fetch_all(connection, NUMBERS, &values).await?;
-    let uncommitted = rows.iter().map(number).collect::<Result<Vec<_>, _>>()?;
-    for number in old {
-        if uncommitted.binary_search(&number).is_ok() {
-            place.watched.insert(number, Instant::now());
-        } else {
-            place.watched.remove(&number);
+/// Reads what is in ranges, but of each of a few parts no more than the log is to keep.
+async fn fetch_among(
+    level: &'static str,
+    connection: &mut Connection,
+    batch: &'static Batch,
+    first: &[Value<'_>],
+    ranges: &[(i64, i64)],
+) -> Result<Vec<<MySql as Dialect>::Row>, Failure> {
+    let mut rows = Vec::new();
+    for part in ranges.chunks(batch.largest().max(1)) {
+        let Some((size, sql)) = batch.covering(part.len()) else { break };
+        let mut values = first.to_vec();
+        for (first, last) in part.iter().chain(std::iter::repeat_n(&part[part.len() - 1], size - part.len())) {
+            values.extend([Value::Integer(*first), Value::Integer(*last)]);
         }
+        values.push(Value::Integer(MOST + 1));
+        rows.extend(fetch_at(level, connection, sql, &values).await?);
     }
-    Ok(())
+    Ok(rows)
 }
 
-/// Reads what is committed now, whatever the server's default is.
-async fn fetch_clean(
+/// Reads at an isolation level, whatever the server's default is.
+async fn fetch_at(
+    level: &'static str,
     connection: &mut Connection,
     sql: &'static str,
     values: &[Value<'_>],
 ) -> Result<Vec<<MySql as Dialect>::Row>, Failure> {
-    MySql::execute(connection, CLEAN, &[]).await?;
-    MySql::fetch_all(connection, sql, values).await
+    MySql::execute(connection, level, &[]).await?;
+    // The level holds for the next statement that the server carries out. That must be no one else's.
+    MySql::fetch_all(connection, sql, values).await.inspect_err(|_| connection.condemn())
 }
 
 async fn ends(connection: &mut Connection) -> Result<(i64, i64), Failure> {

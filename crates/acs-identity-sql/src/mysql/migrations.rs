@@ -2,11 +2,12 @@
 
 use super::statements::now;
 
-/// Lets one process at a time change the schema of this database. Answers 1 when it is had.
-pub(super) const LOCK: &str = "SELECT GET_LOCK(CONCAT('acs_identity:', SHA1(DATABASE())), 30)";
-pub(super) const UNLOCK: &str = "DO RELEASE_LOCK(CONCAT('acs_identity:', SHA1(DATABASE())))";
+/// seconds to wait: lets one process at a time change the schema of this database, until its connection is closed. Answers 1
+/// when it is had.
+pub(super) const LOCK: &str = "SELECT GET_LOCK(CONCAT('acs_identity:', SHA1(DATABASE())), ?)";
 
-/// The statements of each version, oldest first; the last one notes the version. A version that was released is never changed; a new one is added.
+/// The statements of each version, oldest first; the last one notes the version. A version that was released is never
+/// changed; a new one is added.
 ///
 /// Each statement commits by itself, so they are written such that a version that was made by half can be finished.
 pub(super) const MIGRATIONS: &[&[&str]] = &[&[
@@ -47,48 +48,58 @@ pub(super) const MIGRATIONS: &[&[&str]] = &[&[
 ) ENGINE = InnoDB",
     "INSERT IGNORE INTO acs_identity_trimmed (id, seq) VALUES (1, 0)",
     "DROP TRIGGER IF EXISTS acs_identity_mappings_insert",
+    // A row at a time, with `VALUES`: an `INSERT … SELECT` would hold the lock on the log's next number until its statement
+    // ends, at which two batches would be in each other's way.
     concat!(
         "CREATE TRIGGER acs_identity_mappings_insert AFTER INSERT ON acs_identity_mappings FOR EACH ROW
-INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after, at)
-SELECT NEW.namespace, NEW.acs_id, NEW.revision, NULL, NEW.customer_id, ",
+IF NEW.customer_id IS NOT NULL THEN
+    INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after, at)
+    VALUES (NEW.namespace, NEW.acs_id, NEW.revision, NULL, NEW.customer_id, ",
         now!(),
-        " FROM (SELECT 1) AS one
-WHERE NEW.customer_id IS NOT NULL"
+        ");
+END IF"
     ),
     "DROP TRIGGER IF EXISTS acs_identity_mappings_update",
     // Of a row whose ID was changed, what it was and what it is. Nothing visible changes if a tombstone takes the place of an
     // expired mapping, with the same revision and an hour to live.
     concat!(
         "CREATE TRIGGER acs_identity_mappings_update AFTER UPDATE ON acs_identity_mappings FOR EACH ROW
-INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after, at)
-SELECT NEW.namespace, NEW.acs_id, NEW.revision, OLD.customer_id, NEW.customer_id, ",
+IF OLD.namespace = NEW.namespace AND OLD.acs_id = NEW.acs_id THEN
+    IF (OLD.customer_id IS NOT NULL OR NEW.customer_id IS NOT NULL)
+        AND NOT (OLD.customer_id <=> NEW.customer_id AND OLD.properties <=> NEW.properties
+            AND OLD.created_at <=> NEW.created_at AND OLD.expires_at <=> NEW.expires_at AND OLD.revision <=> NEW.revision)
+        AND (NEW.customer_id IS NULL AND NEW.revision = OLD.revision
+            AND NEW.expires_at - OLD.expires_at >= 3600000000) IS NOT TRUE
+    THEN
+        INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after, at)
+        VALUES (NEW.namespace, NEW.acs_id, NEW.revision, OLD.customer_id, NEW.customer_id, ",
         now!(),
-        " FROM (SELECT 1) AS one
-WHERE OLD.namespace = NEW.namespace AND OLD.acs_id = NEW.acs_id
-    AND (OLD.customer_id IS NOT NULL OR NEW.customer_id IS NOT NULL)
-    AND NOT (OLD.customer_id <=> NEW.customer_id AND OLD.properties <=> NEW.properties
-        AND OLD.created_at <=> NEW.created_at AND OLD.expires_at <=> NEW.expires_at AND OLD.revision <=> NEW.revision)
-    AND (NEW.customer_id IS NULL AND NEW.revision = OLD.revision
-        AND NEW.expires_at - OLD.expires_at >= 3600000000) IS NOT TRUE
-UNION ALL
-SELECT OLD.namespace, OLD.acs_id, NULL, OLD.customer_id, NULL, ",
+        ");
+    END IF;
+ELSE
+    IF OLD.customer_id IS NOT NULL THEN
+        INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after, at)
+        VALUES (OLD.namespace, OLD.acs_id, NULL, OLD.customer_id, NULL, ",
         now!(),
-        " FROM (SELECT 1) AS one
-WHERE (OLD.namespace <> NEW.namespace OR OLD.acs_id <> NEW.acs_id) AND OLD.customer_id IS NOT NULL
-UNION ALL
-SELECT NEW.namespace, NEW.acs_id, NEW.revision, NULL, NEW.customer_id, ",
+        ");
+    END IF;
+    IF NEW.customer_id IS NOT NULL THEN
+        INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after, at)
+        VALUES (NEW.namespace, NEW.acs_id, NEW.revision, NULL, NEW.customer_id, ",
         now!(),
-        " FROM (SELECT 1) AS one
-WHERE (OLD.namespace <> NEW.namespace OR OLD.acs_id <> NEW.acs_id) AND NEW.customer_id IS NOT NULL"
+        ");
+    END IF;
+END IF"
     ),
     "DROP TRIGGER IF EXISTS acs_identity_mappings_delete",
     concat!(
         "CREATE TRIGGER acs_identity_mappings_delete AFTER DELETE ON acs_identity_mappings FOR EACH ROW
-INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after, at)
-SELECT OLD.namespace, OLD.acs_id, NULL, OLD.customer_id, NULL, ",
+IF OLD.customer_id IS NOT NULL THEN
+    INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after, at)
+    VALUES (OLD.namespace, OLD.acs_id, NULL, OLD.customer_id, NULL, ",
         now!(),
-        " FROM (SELECT 1) AS one
-WHERE OLD.customer_id IS NOT NULL"
+        ");
+END IF"
     ),
     "DROP TRIGGER IF EXISTS acs_identity_changes_trim",
     "CREATE TRIGGER acs_identity_changes_trim AFTER DELETE ON acs_identity_changes FOR EACH ROW

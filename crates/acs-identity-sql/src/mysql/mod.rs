@@ -2,21 +2,22 @@
 
 mod fault;
 mod feed;
+mod holes;
 mod migrations;
 mod statements;
 
 use std::str::FromStr;
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlPool, MySqlRow};
-use sqlx::{Arguments, Executor, Row as _};
+use sqlx::{Arguments, AssertSqlSafe, Executor, Row as _, SqlSafeStr, SqlStr};
 
 use crate::dialect::{Dialect, Row, Statements, Value, WrongType};
 use crate::error::Failure;
 use crate::feed::Reading;
 use crate::remote::{self, Held, Remote, RemoteOptions, Transaction};
 use crate::store::SqlStore;
-use fault::{commit_failure, failure};
 
 /// A [`MappingStore`](acs_identity_core::MappingStore) in MySQL (8.0.1 or later) or MariaDB (10.6 or later).
 ///
@@ -26,8 +27,8 @@ use fault::{commit_failure, failure};
 ///
 /// # Connections and TLS
 /// The URL is `mysql://user:password@host:port/database?ssl-mode=VERIFY_IDENTITY`. Without `ssl-mode` TLS is used if the server
-/// offers it, and its certificate is not checked; `VERIFY_IDENTITY` checks it by the system's certificate authorities and by those in
-/// the file that `ssl-ca` names. Without TLS, the password methods of MySQL 8 that need RSA are not supported.
+/// offers it, and its certificate is not checked; `VERIFY_IDENTITY` checks it by the system's certificate authorities and by
+/// those in the file that `ssl-ca` names. Without TLS, the password methods of MySQL 8 that need RSA are not supported.
 ///
 /// # What the server needs
 /// InnoDB with pages of at least 8 KiB; `autocommit` on; `binlog_format` not `STATEMENT`, if it has a binary log, and then also
@@ -35,9 +36,11 @@ use fault::{commit_failure, failure};
 ///
 /// # Change feed
 /// Triggers write every change to a log, whoever makes it, and subscribers poll that. A change whose transaction is committed
-/// after a later one's is seen, too. The log keeps about the last 10,000 changes of all namespaces, for an hour; who falls
-/// further behind is told so. Nobody may `TRUNCATE` the log, since its numbers would begin again. Not seen are: a `TRUNCATE` of the mappings, changes by foreign-key cascades, changes made while the triggers are
-/// dropped, and in a cluster with several primaries those of another node that come over ten seconds late.
+/// after a later one's is seen, too. The log keeps about the last 10,000 changes of all namespaces, for an hour, or fewer
+/// if many were rolled back, which use up numbers, too; who falls further behind is told so. Nobody may `TRUNCATE` the log, since its numbers would begin again.
+///
+/// Not seen are: a `TRUNCATE` of the mappings, changes by foreign-key cascades, changes made while the triggers are dropped, and
+/// in a cluster with several primaries those of another node that come over ten seconds late.
 ///
 /// # What is kept of what was removed
 /// - After an unlink, the ACS ID and its last revision (a tombstone), without the customer ID and the properties: for one hour by
@@ -52,8 +55,8 @@ use fault::{commit_failure, failure};
 /// the log and the tombstones at most as many as its limit.
 ///
 /// # Rows changed by hand, deadlines, lost connections, contention, cancellation
-/// As `PostgresStore`: what can't be read is `Corrupt`; a call is begun again until its deadline if its connection was lost or another
-/// transaction was in its way; a commit is sent once, and is `OutcomeUnknown` if its answer is lost; a dropped call is
+/// As `PostgresStore`: what can't be read is `Corrupt`; a call is begun again until its deadline if its connection was lost or
+/// another transaction was in its way; a commit is sent once, and is `OutcomeUnknown` if its answer is lost; a dropped call is
 /// finished or given up in the background.
 ///
 /// ```no_run
@@ -75,13 +78,14 @@ pub enum MySql {}
 impl Dialect for MySql {
     const BACKEND: &'static str = "mysql";
     const REMOTE: bool = true;
+    const SCHEMA_IN_TRANSACTIONS: bool = false;
 
     type Pool = MySqlPool;
     type Connection = Held<sqlx::MySql>;
     type Transaction = Transaction<sqlx::MySql>;
     type Row = MySqlRow;
-    type Place = feed::Place;
-    type Bell = ();
+    type LogPosition = feed::LogPosition;
+    type Wakeup = ();
 
     fn statements() -> &'static Statements {
         &statements::STATEMENTS
@@ -91,42 +95,51 @@ impl Dialect for MySql {
         migrations::MIGRATIONS
     }
 
+    fn in_a_file(sql: &str) -> String {
+        // The client would take a semicolon in a trigger for the end of the statement.
+        match sql.contains(';') {
+            true => format!("DELIMITER //\n{sql} //\nDELIMITER ;\n\n"),
+            false => format!("{sql};\n\n"),
+        }
+    }
+
     async fn acquire(pool: &Self::Pool) -> Result<Self::Connection, Failure> {
         remote::acquire::<Self>(pool).await
     }
 
-    async fn begin(mut connection: Self::Connection) -> Result<Self::Transaction, Failure> {
-        // Said each time, so that no default of the server or the session counts. Rows are held before anything is decided on
-        // them, which is all that is needed; a stricter level would hold the gaps between them, too.
-        let sql = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; START TRANSACTION READ WRITE";
-        let begun = connection.begin().execute(sql).await;
-        connection.end(begun).map_err(failure)?;
-        Ok(Transaction::of(connection))
+    async fn begin(connection: Self::Connection) -> Result<Self::Transaction, Failure> {
+        remote::begin::<Self>(connection).await
     }
 
-    async fn commit(mut transaction: Self::Transaction) -> Result<(), Failure> {
-        let done = transaction.begin().execute("COMMIT").await;
-        transaction.end(done).map_err(commit_failure)?;
-        transaction.ended();
-        Ok(())
+    async fn commit(transaction: Self::Transaction) -> Result<(), Failure> {
+        remote::commit::<Self>(transaction).await
     }
 
     async fn rollback(transaction: Self::Transaction) {
         remote::rollback::<Self>(transaction).await;
     }
 
-    async fn begin_migration(mut connection: Self::Connection) -> Result<Self::Transaction, Failure> {
-        // A change of the schema is in no transaction: each of its statements commits.
-        let row = Self::fetch_optional(&mut connection, migrations::LOCK, &[]).await?;
+    async fn begin_migration(connection: Self::Connection, limit: Duration) -> Result<Self::Transaction, Failure> {
+        // Each statement that changes the schema commits, but whoever fails closes the connection, as with any transaction.
+        let mut transaction = Self::begin(connection).await?;
+        // How long a statement waits for a table stays as it is: behind one that waits, all others would have to.
+        let (seconds, milliseconds) = (limit.as_secs().max(1), limit.as_millis());
+        let sql = format!(
+            "SET @acs_identity_migrates = 1 \
+                /*M! , max_statement_time = {seconds} */ /*!80000 , max_execution_time = {milliseconds} */"
+        );
+        remote::say::<Self>(&mut transaction, AssertSqlSafe(sql)).await?;
+        let seconds = Value::Integer(i64::try_from(seconds).unwrap_or(i64::MAX));
+        let row = Self::fetch_optional(&mut transaction, migrations::LOCK, &[seconds]).await?;
         match row.map(|row| row.integer(0)) {
-            Some(Ok(Some(1))) => Self::begin(connection).await,
-            _ => Err(Failure::NoConnection),
+            Some(Ok(Some(1))) => Ok(transaction),
+            _ => Err(Failure::Migrating),
         }
     }
 
     async fn end_migration(mut transaction: Self::Transaction) -> Result<(), Failure> {
-        Self::execute(&mut transaction, migrations::UNLOCK, &[]).await?;
-        Self::commit(transaction).await
+        // Dropped and not ended, so that the connection is closed: with it go the lock and the longer limits.
+        remote::commit_only::<Self>(&mut transaction).await
     }
 
     async fn fetch_all(
@@ -135,7 +148,7 @@ impl Dialect for MySql {
         values: &[Value<'_>],
     ) -> Result<Vec<Self::Row>, Failure> {
         let rows = sqlx::query_with(sql, arguments(values)?).fetch_all(connection.begin()).await;
-        connection.end(rows).map_err(failure)
+        remote::answered::<Self, _>(connection, rows)
     }
 
     async fn fetch_optional(
@@ -153,44 +166,30 @@ impl Dialect for MySql {
         values: &[Value<'_>],
     ) -> Result<u64, Failure> {
         let done = match values {
-            // Said once, and not kept prepared.
-            [] => connection.begin().execute(sql).await,
-            values => sqlx::query_with(sql, arguments(values)?).execute(connection.begin()).await,
+            [] => Self::say(connection.begin(), sql.into_sql_str()).await,
+            values => {
+                let done = sqlx::query_with(sql, arguments(values)?).execute(connection.begin()).await;
+                done.map(|done| done.rows_affected())
+            }
         };
-        Ok(connection.end(done).map_err(failure)?.rows_affected())
+        remote::answered::<Self, _>(connection, done)
     }
 
     async fn read_log(
         connection: &mut Self::Connection,
         namespace: &str,
-        place: Option<&Self::Place>,
-    ) -> Result<Reading<Self::Place>, Failure> {
-        feed::read(connection, namespace, place).await
+        position: Option<&Self::LogPosition>,
+    ) -> Result<Reading<Self::LogPosition>, Failure> {
+        feed::read(connection, namespace, position).await
     }
 
-    async fn bell(_: &SqlStore<Self>) -> Result<(), Failure> {
+    async fn wakeup(_: &SqlStore<Self>) -> Result<(), Failure> {
         Ok(())
     }
 
-    async fn ring((): &mut (), store: &SqlStore<Self>) -> Result<(), Failure> {
+    async fn woken((): &mut (), store: &SqlStore<Self>) -> Result<(), Failure> {
         tokio::time::sleep(store.shared().poll_interval).await;
         Ok(())
-    }
-
-    fn in_use(pool: &Self::Pool) -> u32 {
-        remote::in_use(pool)
-    }
-
-    fn is_closed(pool: &Self::Pool) -> bool {
-        pool.is_closed()
-    }
-
-    fn closed(pool: &Self::Pool) -> impl Future<Output = ()> + Send + 'static {
-        pool.close_event()
-    }
-
-    fn close(pool: &Self::Pool) -> impl Future<Output = ()> + Send {
-        pool.close()
     }
 }
 
@@ -198,6 +197,7 @@ impl Remote for MySql {
     type Database = sqlx::MySql;
 
     const SCHEMES: &'static [&'static str] = &["mysql", "mariadb"];
+    const BEGIN: &'static str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; START TRANSACTION READ WRITE";
 
     fn connect_options(url: &str) -> Result<MySqlConnectOptions, sqlx::Error> {
         // Nothing of what the driver would set by default matters to bytes.
@@ -205,16 +205,15 @@ impl Remote for MySql {
         Ok(options.pipes_as_concat(false).no_engine_substitution(false).timezone(None).set_names(false))
     }
 
-    async fn set_up(connection: &mut MySqlConnection, deadline: Duration) -> Result<(), sqlx::Error> {
+    fn set_up(deadline: Duration) -> String {
         let (seconds, milliseconds) = (deadline.as_secs().max(1), deadline.as_millis());
         let fraction = deadline.as_secs_f64();
         // MariaDB ends any statement, MySQL one that only reads. Each runs the comment that is for it, and skips the other.
-        let sql = format!(
+        format!(
             "SET autocommit = 1, innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}, \
                 net_read_timeout = {seconds}, net_write_timeout = {seconds} \
                 /*M! , max_statement_time = {fraction} */ /*!80000 , max_execution_time = {milliseconds} */"
-        );
-        connection.execute(sqlx::AssertSqlSafe(sql)).await.map(drop)
+        )
     }
 
     async fn check(connection: &mut Self::Connection) -> Result<(), Failure> {
@@ -230,12 +229,16 @@ impl Remote for MySql {
         }
     }
 
-    async fn roll_back(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
-        connection.execute("ROLLBACK").await.map(drop)
+    async fn say(connection: &mut MySqlConnection, sql: SqlStr) -> Result<u64, sqlx::Error> {
+        Ok(connection.execute(sql).await?.rows_affected())
     }
 
-    fn failure(error: sqlx::Error) -> Failure {
-        failure(error)
+    fn refused(error: &dyn DatabaseError) -> Failure {
+        fault::refused(error)
+    }
+
+    fn commit_refused(error: &dyn DatabaseError) -> Option<Failure> {
+        fault::commit_refused(error)
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| Statements
     hold_mappings_of: mappings_of!("NULL", " FOR UPDATE"),
     last_of: "SELECT customer_id, properties, expires_at, revision, NULL, acs_id, created_at FROM acs_identity_mappings \
         WHERE namespace = ? AND customer_id = ? ORDER BY created_at DESC, acs_id DESC LIMIT 1",
-    bury_expired: "UPDATE acs_identity_mappings SET customer_id = NULL, properties = NULL, expires_at = ? \
+    expire: "UPDATE acs_identity_mappings SET customer_id = NULL, properties = NULL, expires_at = ? \
         WHERE namespace = ? AND customer_id IS NOT NULL AND expires_at <= ? ORDER BY expires_at LIMIT ?",
     forget: "DELETE FROM acs_identity_mappings WHERE forget_at <= ? ORDER BY forget_at LIMIT ?",
     trim_changes: super::feed::TRIM,
@@ -88,8 +88,10 @@ fn insert(size: usize, end: &str) -> String {
 #[cfg(test)]
 mod tests {
     use acs_identity_servers::{Kind, database};
+    use sqlx::mysql::MySqlRow;
     use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection, Row};
 
+    use super::super::feed;
     use super::*;
 
     /// A database with some thousand mappings, expired ones and tombstones among them, of which the server has statistics.
@@ -97,56 +99,83 @@ mod tests {
         for sql in super::super::migrations::MIGRATIONS.iter().copied().flatten().copied() {
             connection.execute(sql).await.unwrap();
         }
-        let rows: Vec<String> = (1..=4000)
+        let rows: Vec<String> = (1..=20_000)
             .map(|n| {
                 let customer = if n % 10 > 0 { format!("'customer{}'", n % 100) } else { "NULL".to_owned() };
                 let expires = if n % 5 == 0 { n.to_string() } else { "NULL".to_owned() };
                 format!("('default', '8:acs:r_{n}', {customer}, NULL, {n}, {expires}, {n})")
             })
             .collect();
-        let sql = insert(0, "").replace("VALUES ", &format!("VALUES {}", rows.join(", ")));
-        connection.execute(AssertSqlSafe(sql)).await.unwrap();
+        for rows in rows.chunks(4000) {
+            let sql = insert(0, "").replace("VALUES ", &format!("VALUES {}", rows.join(", ")));
+            connection.execute(AssertSqlSafe(sql)).await.unwrap();
+        }
         connection.execute("ANALYZE TABLE acs_identity_mappings, acs_identity_changes").await.unwrap();
     }
 
-    /// The indexes that a statement reads, and what else it has to do, from the server itself.
-    async fn plan(connection: &mut MySqlConnection, sql: &str, values: &[&str]) -> Vec<(String, String)> {
-        let mut sql = sql.to_owned();
-        for value in values {
-            sql = sql.replacen('?', value, 1);
+    /// Which table the server reads, how, by which index, and what else it has to do, step by step, from itself. Each value
+    /// is for one parameter, and the last one for all that are left, with a number of its own for each.
+    async fn plan(connection: &mut MySqlConnection, sql: &str, values: &[&str]) -> Vec<[String; 4]> {
+        let mut text = String::new();
+        for (n, part) in sql.split('?').enumerate() {
+            if n > 0 {
+                text += &values[(n - 1).min(values.len() - 1)].replace('#', &n.to_string());
+            }
+            text += part;
         }
-        let sql = AssertSqlSafe(format!("EXPLAIN {}", sql.replace('?', values.last().unwrap())));
-        let rows = connection.fetch_all(sqlx::raw_sql(sql)).await.unwrap();
-        let text = |row: &sqlx::mysql::MySqlRow, column: &str| {
-            row.try_get::<Option<String>, _>(column).unwrap().unwrap_or_default()
-        };
-        rows.iter().map(|row| (text(row, "key"), text(row, "Extra"))).collect()
+        let rows = connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(format!("EXPLAIN {text}")))).await.unwrap();
+        let column = |row: &MySqlRow, name: &str| row.try_get::<Option<String>, _>(name).unwrap().unwrap_or_default();
+        rows.iter().map(|row| ["table", "type", "key", "Extra"].map(|name| column(row, name))).collect()
+    }
+
+    /// The steps of a plan that read a table, but for a change of rows, whose index only `type` and `key` tell.
+    fn searches(plan: &[[String; 4]]) -> Vec<(&str, &str)> {
+        let stored = plan.iter().filter(|step| step[0].starts_with("acs_identity_"));
+        stored.map(|step| (step[1].as_str(), step[2].as_str())).collect()
     }
 
     #[tokio::test]
-    async fn every_lookup_reads_one_index_and_sorts_nothing() {
+    async fn every_statement_searches_an_index_and_sorts_nothing() {
         let database = database(Kind::MariaDb).await;
         let mut connection = MySqlConnection::connect(database.url()).await.unwrap();
         filled(&mut connection).await;
-        let eight = |batch: &Batch| batch.covering(8).unwrap().1.to_owned();
-        let (key, customer) = (["'default'", "'8:acs:r_7'"], ["'default'", "'customer7'", "7", "'8'", "7", "100"]);
-        for (sql, values, index) in [
-            (STATEMENTS.resolve, &key[..], "PRIMARY"),
-            (&eight(&STATEMENTS.resolve_many), &key, "PRIMARY"),
-            (&eight(&STATEMENTS.present), &key, "PRIMARY"),
-            (STATEMENTS.scan, &["'default'", "'8:acs:r_7'", "100"], "PRIMARY"),
-            (STATEMENTS.mappings_of, &customer, "acs_identity_mappings_customer"),
-            (STATEMENTS.hold_mappings_of, &customer, "acs_identity_mappings_customer"),
-            (STATEMENTS.last_of, &customer[..2], "acs_identity_mappings_customer"),
-            (STATEMENTS.bury_expired, &["9000", "'default'", "300", "100"], "acs_identity_mappings_expiring"),
-            (STATEMENTS.forget, &["300", "100"], "acs_identity_mappings_tombstones"),
+        let most = |batch: &Batch| batch.covering(512).unwrap().1.to_owned();
+        let (key, ids) = (["'default'", "'8:acs:r_7'"], ["'default'", "'8:acs:r_#'"]);
+        let customer = ["'default'", "'customer7'", "7", "'8'", "7", "100"];
+        let (primary, by_customer) = ("PRIMARY", "acs_identity_mappings_customer");
+        let log = ["'default'", "'default'", "'default'", "'default'", "17000", "100"];
+        for (sql, values, expected) in [
+            (STATEMENTS.resolve, &key[..], &[("const", primary)][..]),
+            (&most(&STATEMENTS.resolve_many), &ids, &[("range", primary)]),
+            (&most(&STATEMENTS.present), &ids, &[("range", primary)]),
+            (STATEMENTS.scan, &["'default'", "'8:acs:r_7'", "100"], &[("range", primary)]),
+            (STATEMENTS.mappings_of, &customer, &[("range", by_customer)]),
+            (STATEMENTS.hold_mappings_of, &customer, &[("range", by_customer)]),
+            (STATEMENTS.last_of, &customer[..2], &[("ref", by_customer)]),
+            (STATEMENTS.expire, &["9000", "'default'", "300", "100"], &[("range", "acs_identity_mappings_expiring")]),
+            (STATEMENTS.forget, &["300", "100"], &[("range", "acs_identity_mappings_tombstones")]),
+            (feed::NUMBERS, &["17000", "100"], &[("range", primary)]),
+            (feed::AFTER, &log, &[("range", primary)]),
+            (&most(&feed::AMONG), &["'default'", "'default'", "'default'", "'default'", "#"], &[("range", primary)]),
         ] {
             let plan = plan(&mut connection, sql, values).await;
-            assert_eq!(plan.len(), 1, "{sql}\n{plan:?}");
-            assert_eq!(plan[0].0, index, "{sql}\n{plan:?}");
+            assert_eq!(searches(&plan), expected, "{sql}\n{plan:?}");
             // The rows that an UPDATE finds by the column that it changes are noted before.
-            let sorts = plan[0].1.contains("filesort") || plan[0].1.contains("temporary");
-            assert!(!sorts || sql == STATEMENTS.bury_expired, "{sql}\n{plan:?}");
+            let sorts = plan.iter().any(|step| step[3].contains("filesort") || step[3].contains("temporary"));
+            assert!(!sorts || sql == STATEMENTS.expire, "{sql}\n{plan:?}");
         }
+        let trim = plan(&mut connection, STATEMENTS.trim_changes, &["100"]).await;
+        let indexes: Vec<&str> = searches(&trim).into_iter().map(|(_, index)| index).collect();
+        assert_eq!(indexes, [primary, "acs_identity_changes_at"], "{trim:?}");
+        // Of an INSERT the server says nothing: what it found by which key is in the counters.
+        let one = STATEMENTS.update.within(1).unwrap().1;
+        let values = ["'default'", "'8:acs:r_7'", "'al'", "NULL", "7", "NULL", "8"];
+        let update = values.iter().fold(one.to_owned(), |sql, value| sql.replacen('?', value, 1));
+        connection.execute("FLUSH STATUS").await.unwrap();
+        let done = connection.execute(sqlx::raw_sql(AssertSqlSafe(update))).await.unwrap();
+        assert_eq!(done.rows_affected(), 2, "an update counts as two");
+        let status = connection.fetch_all(sqlx::raw_sql("SHOW STATUS LIKE 'Handler_read%'")).await.unwrap();
+        let read: u32 = status.iter().map(|row| row.get::<String, _>(1).parse::<u32>().unwrap()).sum();
+        assert!(read < 10, "{read}: the row itself, and what its trigger makes up");
     }
 }

@@ -1,37 +1,18 @@
 //! What PostgreSQL's errors mean to a caller.
 
 use acs_identity_core::ErrorKind;
+use sqlx::error::DatabaseError;
 
 use crate::error::{Code, Failure};
-use crate::remote::tls;
 
-/// A driver's error as a failure. Only its code is kept.
-pub(super) fn failure(error: sqlx::Error) -> Failure {
-    match error {
-        sqlx::Error::PoolClosed => Failure::Closed,
-        sqlx::Error::PoolTimedOut => Failure::NoConnection,
-        sqlx::Error::Io(error) => tls::broken(&error),
-        sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => Failure::Cut { source: None },
-        sqlx::Error::Tls(_) => tls::UNUSABLE,
-        sqlx::Error::Configuration(_) => Failure::Setup("the connection's options cannot be used"),
-        sqlx::Error::Database(error) => match error.code() {
-            Some(state) => sql_state(&state),
-            None => Failure::Driver,
-        },
-        _ => Failure::Driver,
-    }
+pub(super) fn refused(error: &dyn DatabaseError) -> Failure {
+    error.code().map_or(Failure::Driver, |state| sql_state(&state))
 }
 
-/// The failure of a commit. Only some errors say for certain that it was not carried out.
-pub(super) fn commit_failure(error: sqlx::Error) -> Failure {
-    match error {
-        sqlx::Error::Database(error) => match error.code().as_deref() {
-            // Serialisation failures and deadlocks, broken constraints, transactions that had failed before.
-            Some(state) if state != "40003" && ["40", "23", "25"].contains(&class(state)) => sql_state(state),
-            _ => Failure::OutcomeUnknown,
-        },
-        _ => Failure::OutcomeUnknown,
-    }
+pub(super) fn commit_refused(error: &dyn DatabaseError) -> Option<Failure> {
+    // Serialisation failures and deadlocks, broken constraints, transactions that had failed before.
+    let state = error.code().filter(|state| state != "40003" && ["40", "23", "25"].contains(&class(state)))?;
+    Some(sql_state(&state))
 }
 
 fn class(state: &str) -> &str {
@@ -42,15 +23,17 @@ fn class(state: &str) -> &str {
 fn sql_state(state: &str) -> Failure {
     let source = Code::Postgres(state.to_owned());
     let (kind, what) = match (class(state), state) {
-        // A key that somebody else has inserted since it was looked for; two transactions that can't both go on.
-        (_, "23505" | "40001" | "40P01") => return Failure::Contended { source },
+        // Two transactions that can't both go on.
+        (_, "40001" | "40P01") => return Failure::Contended { source },
+        // A prepared statement whose columns have other types now.
+        (_, "0A000") => return Failure::Stale { source },
         // The server ends the connection: it is stopped, restarts, or crashed.
         ("08", _) | (_, "57P01" | "57P02" | "57P03" | "57P05" | "25P03") => {
             return Failure::Cut { source: Some(source) };
         }
         (_, "55P03") => return Failure::Locked { source },
         (_, "57014") => (ErrorKind::Timeout, "the server gave the statement up"),
-        (_, "25006") => (ErrorKind::Unavailable, "the server takes no writes now"),
+        (_, "25006") => return Failure::ReadOnly { source },
         (_, "28000") => (
             ErrorKind::Denied,
             "the server takes no such connection: TLS, another host, user or database may be demanded",
@@ -58,6 +41,7 @@ fn sql_state(state: &str) -> Failure {
         ("28", _) => (ErrorKind::Denied, "the server refuses the credentials"),
         (_, "42501") => (ErrorKind::Denied, "the role may not do that"),
         ("3D" | "3F", _) => (ErrorKind::Misconfigured, "there is no such database or schema"),
+        (_, "23505") => (ErrorKind::Misconfigured, "a row breaks a unique key that this store did not make"),
         ("42" | "23" | "22", _) => {
             (ErrorKind::Misconfigured, "the tables are not there, or not the ones that this store made")
         }
@@ -89,24 +73,11 @@ mod tests {
             ("3D000", ErrorKind::Misconfigured),
             ("42P01", ErrorKind::Misconfigured),
             ("53300", ErrorKind::Unavailable),
+            ("25006", ErrorKind::Unavailable),
             ("XX001", ErrorKind::Corrupt),
-            ("0A000", ErrorKind::Internal),
+            ("0A000", ErrorKind::Unavailable),
         ] {
             assert_eq!(Error::from(sql_state(state)).kind(), kind, "{state}");
         }
-        assert_eq!(Error::from(failure(sqlx::Error::PoolTimedOut)).kind(), ErrorKind::Timeout);
-    }
-
-    #[test]
-    fn a_commit_that_broke_off_is_unknown() {
-        let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-        assert!(matches!(commit_failure(sqlx::Error::Io(broken)), Failure::OutcomeUnknown));
-    }
-
-    #[test]
-    fn a_drivers_text_goes_nowhere() {
-        let error = Error::from(failure(sqlx::Error::Protocol("bob@contoso.com".into())));
-        let source = std::error::Error::source(&error).map(ToString::to_string);
-        assert!(!format!("{error} {error:?} {source:?}").contains("bob"));
     }
 }

@@ -1,10 +1,10 @@
 //! The tables, and the triggers that keep the log of changes.
 
-/// Lets one process at a time change the schema; until the transaction ends. The number is the first eight bytes of
-/// `acs-identity-sql` in ASCII, taken for a number.
-pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(7017284569462268005)";
+/// Lets one process at a time change the schema; until the transaction ends. The number is `acs-iden` in ASCII.
+pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(7017579283252274542)";
 
-/// The statements of each version, oldest first; the last one notes the version. A version that was released is never changed; a new one is added.
+/// The statements of each version, oldest first; the last one notes the version. A version that was released is never
+/// changed; a new one is added.
 pub(super) const MIGRATIONS: &[&[&str]] = &[&[
     "CREATE TABLE acs_identity_schema (
     version bigint PRIMARY KEY

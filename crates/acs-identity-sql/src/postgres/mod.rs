@@ -8,15 +8,15 @@ mod statements;
 use std::str::FromStr;
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgRow};
-use sqlx::{Arguments, Executor, Row as _, SqlSafeStr};
+use sqlx::{Arguments, AssertSqlSafe, Executor, Row as _, SqlSafeStr, SqlStr};
 
 use crate::dialect::{Dialect, Row, Statements, Value, WrongType};
 use crate::error::Failure;
 use crate::feed::Reading;
 use crate::remote::{self, Held, Remote, RemoteOptions, Transaction};
 use crate::store::SqlStore;
-use fault::{commit_failure, failure};
 
 /// A [`MappingStore`](acs_identity_core::MappingStore) in PostgreSQL, version 14 or later.
 ///
@@ -33,9 +33,10 @@ use fault::{commit_failure, failure};
 ///
 /// # Change feed
 /// Triggers write every change to a log, whoever makes it, and notify the channel `acs_identity` of how far the log goes. A
-/// subscriber listens on a connection of its own, and looks into the log at least once a second. It sees what has been committed
-/// since it looked last, also if that has a lower number than what it saw before. The log keeps about the last 10,000 changes of all
-/// namespaces, for an hour; who falls further behind is told so. A `TRUNCATE` is told as
+/// subscriber listens on a connection of its own, and looks into the log once a second, or every
+/// [`poll_interval`](RemoteOptions::poll_interval) if that is longer, also if nothing was heard. It sees what has been committed
+/// since it looked last, also if that has a lower number than what it saw before. The log keeps about the last 10,000 changes
+/// of all namespaces, for an hour; who falls further behind is told so. A `TRUNCATE` is told as
 /// [`Change::All`](acs_identity_core::Change::All). Not seen are changes made while the triggers are off: disabled ones,
 /// `session_replication_role = replica`, and what a logical replication applies.
 ///
@@ -54,8 +55,8 @@ use fault::{commit_failure, failure};
 ///
 /// So on a database that is hardly written to, an application calls
 /// [`purge_expired`](acs_identity_core::MappingStore::purge_expired) now and then: it deletes all that is over an hour old, of
-/// the log and the tombstones at most as many as its limit. The bytes stay in the table's files and the write-ahead log until `VACUUM` and
-/// checkpoints reuse them.
+/// the log and the tombstones at most as many as its limit. The bytes stay in the table's files and the write-ahead log until
+/// `VACUUM` and checkpoints reuse them.
 ///
 /// # Rows changed by hand
 /// What can't be read as a mapping is `Corrupt`, never absent. But a row of which only the properties can't be read may
@@ -102,13 +103,14 @@ impl RemoteOptions<Postgres> {
 impl Dialect for Postgres {
     const BACKEND: &'static str = "postgres";
     const REMOTE: bool = true;
+    const SCHEMA_IN_TRANSACTIONS: bool = true;
 
     type Pool = PgPool;
     type Connection = Held<sqlx::Postgres>;
     type Transaction = Transaction<sqlx::Postgres>;
     type Row = PgRow;
-    type Place = feed::Place;
-    type Bell = feed::Bell;
+    type LogPosition = feed::LogPosition;
+    type Wakeup = feed::Wakeup;
 
     fn statements() -> &'static Statements {
         &statements::STATEMENTS
@@ -122,28 +124,35 @@ impl Dialect for Postgres {
         remote::acquire::<Self>(pool).await
     }
 
-    async fn begin(mut connection: Self::Connection) -> Result<Self::Transaction, Failure> {
-        // Said each time, so that no default of the server, the database or the role counts. Rows are held before anything is
-        // decided on them, which is all that is needed; a stricter level would only fail more often.
-        let begun = connection.begin().execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await;
-        connection.end(begun).map_err(failure)?;
-        Ok(Transaction::of(connection))
+    async fn begin(connection: Self::Connection) -> Result<Self::Transaction, Failure> {
+        remote::begin::<Self>(connection).await.map_err(|failure| match failure {
+            // What a standby says to READ WRITE.
+            Failure::Stale { source } => Failure::ReadOnly { source },
+            failure => failure,
+        })
     }
 
-    async fn commit(mut transaction: Self::Transaction) -> Result<(), Failure> {
-        let done = transaction.begin().execute("COMMIT").await;
-        transaction.end(done).map_err(commit_failure)?;
-        transaction.ended();
-        Ok(())
+    async fn commit(transaction: Self::Transaction) -> Result<(), Failure> {
+        remote::commit::<Self>(transaction).await
     }
 
     async fn rollback(transaction: Self::Transaction) {
         remote::rollback::<Self>(transaction).await;
     }
 
-    async fn begin_migration(connection: Self::Connection) -> Result<Self::Transaction, Failure> {
+    async fn begin_migration(connection: Self::Connection, limit: Duration) -> Result<Self::Transaction, Failure> {
         let mut transaction = Self::begin(connection).await?;
+        let row = Self::fetch_optional(&mut transaction, "SELECT current_setting('lock_timeout')", &[]).await?;
+        let row = row.ok_or(Failure::Unreadable("lock_timeout"))?;
+        let lock_timeout = row.text(0).ok().flatten().ok_or(Failure::Unreadable("lock_timeout"))?;
+        // Until the transaction ends.
+        let limit = limit.as_millis();
+        let sql = format!("SET LOCAL statement_timeout = {limit}; SET LOCAL lock_timeout = {limit}");
+        remote::say::<Self>(&mut transaction, AssertSqlSafe(sql)).await?;
         Self::execute(&mut transaction, migrations::LOCK, &[]).await?;
+        // A table is waited for no longer than at other times: behind one who waits, all others would have to.
+        let sql = "SELECT set_config('lock_timeout', $1, true)";
+        Self::fetch_all(&mut transaction, sql, &[Value::Text(lock_timeout)]).await?;
         Ok(transaction)
     }
 
@@ -161,7 +170,7 @@ impl Dialect for Postgres {
         values: &[Value<'_>],
     ) -> Result<Option<Self::Row>, Failure> {
         let row = sqlx::query_with(sql, arguments(values)?).fetch_optional(connection.begin()).await;
-        connection.end(row).map_err(failure)
+        remote::answered::<Self, _>(connection, row)
     }
 
     async fn execute(
@@ -170,43 +179,29 @@ impl Dialect for Postgres {
         values: &[Value<'_>],
     ) -> Result<u64, Failure> {
         let done = match values {
-            // Said once, and not kept prepared.
-            [] => connection.begin().execute(sql).await,
-            values => sqlx::query_with(sql, arguments(values)?).execute(connection.begin()).await,
+            [] => Self::say(connection.begin(), sql.into_sql_str()).await,
+            values => {
+                let done = sqlx::query_with(sql, arguments(values)?).execute(connection.begin()).await;
+                done.map(|done| done.rows_affected())
+            }
         };
-        Ok(connection.end(done).map_err(failure)?.rows_affected())
+        remote::answered::<Self, _>(connection, done)
     }
 
     async fn read_log(
         connection: &mut Self::Connection,
         namespace: &str,
-        place: Option<&Self::Place>,
-    ) -> Result<Reading<Self::Place>, Failure> {
-        feed::read(connection, namespace, place).await
+        position: Option<&Self::LogPosition>,
+    ) -> Result<Reading<Self::LogPosition>, Failure> {
+        feed::read(connection, namespace, position).await
     }
 
-    async fn bell(store: &SqlStore<Self>) -> Result<Self::Bell, Failure> {
-        feed::bell(store).await
+    async fn wakeup(store: &SqlStore<Self>) -> Result<Self::Wakeup, Failure> {
+        feed::wakeup(store).await
     }
 
-    async fn ring(bell: &mut Self::Bell, store: &SqlStore<Self>) -> Result<(), Failure> {
-        feed::ring(bell, store).await
-    }
-
-    fn in_use(pool: &Self::Pool) -> u32 {
-        remote::in_use(pool)
-    }
-
-    fn is_closed(pool: &Self::Pool) -> bool {
-        pool.is_closed()
-    }
-
-    fn closed(pool: &Self::Pool) -> impl Future<Output = ()> + Send + 'static {
-        pool.close_event()
-    }
-
-    fn close(pool: &Self::Pool) -> impl Future<Output = ()> + Send {
-        pool.close()
+    async fn woken(wakeup: &mut Self::Wakeup, store: &SqlStore<Self>) -> Result<(), Failure> {
+        feed::woken(wakeup, store).await
     }
 }
 
@@ -214,20 +209,20 @@ impl Remote for Postgres {
     type Database = sqlx::Postgres;
 
     const SCHEMES: &'static [&'static str] = &["postgres", "postgresql"];
+    const BEGIN: &'static str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
     fn connect_options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
         PgConnectOptions::from_str(url)
     }
 
-    async fn set_up(connection: &mut PgConnection, deadline: Duration) -> Result<(), sqlx::Error> {
+    fn set_up(deadline: Duration) -> String {
         // A lookup always has an index for it. A plan made while the table was small, and kept, must not read all of it when
         // it has grown. Nothing runs long enough to be worth compiling, which a table of one row without an index would be.
         let limit = deadline.as_millis();
-        let sql = format!(
+        format!(
             "SET enable_seqscan = off; SET jit = off; SET statement_timeout = {limit}; SET lock_timeout = {limit}; \
             SET idle_in_transaction_session_timeout = {limit}"
-        );
-        connection.execute(sqlx::AssertSqlSafe(sql)).await.map(drop)
+        )
     }
 
     async fn check(connection: &mut Self::Connection) -> Result<(), Failure> {
@@ -243,12 +238,16 @@ impl Remote for Postgres {
         }
     }
 
-    async fn roll_back(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        connection.execute("ROLLBACK").await.map(drop)
+    async fn say(connection: &mut PgConnection, sql: SqlStr) -> Result<u64, sqlx::Error> {
+        Ok(connection.execute(sql).await?.rows_affected())
     }
 
-    fn failure(error: sqlx::Error) -> Failure {
-        failure(error)
+    fn refused(error: &dyn DatabaseError) -> Failure {
+        fault::refused(error)
+    }
+
+    fn commit_refused(error: &dyn DatabaseError) -> Option<Failure> {
+        fault::commit_refused(error)
     }
 }
 
@@ -260,7 +259,7 @@ impl Postgres {
         values: &[Value<'_>],
     ) -> Result<Vec<PgRow>, Failure> {
         let rows = sqlx::query_with(sql, arguments(values)?).fetch_all(connection.begin()).await;
-        connection.end(rows).map_err(failure)
+        remote::answered::<Self, _>(connection, rows)
     }
 }
 

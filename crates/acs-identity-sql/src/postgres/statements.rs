@@ -35,23 +35,24 @@ pub(super) static STATEMENTS: Statements = Statements {
         now!(),
         " END FROM acs_identity_mappings WHERE namespace = $1 AND acs_id = $2"
     ),
-    resolve_many: Batch::Arrays(concat!(
+    resolve_many: Batch::arrays(concat!(
         "SELECT customer_id, properties, expires_at, revision, CASE WHEN expires_at IS NOT NULL THEN ",
         now!(),
         " END, acs_id FROM acs_identity_mappings WHERE namespace = $1 AND acs_id = ANY ($2)"
     )),
     // In order, so that two transactions that hold many rows don't wait for each other in a circle.
-    present: Batch::Arrays(concat!(
+    present: Batch::arrays(concat!(
         "SELECT ",
         columns!("NULL::bigint"),
         " FROM acs_identity_mappings WHERE namespace = $1 AND acs_id = ANY ($2) ORDER BY acs_id FOR UPDATE"
     )),
-    insert: Batch::Arrays(
+    insert: Batch::arrays(
         "INSERT INTO acs_identity_mappings \
             (namespace, acs_id, customer_id, properties, created_at, expires_at, revision) \
-        SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[])",
+        SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[]) \
+        ON CONFLICT (namespace, acs_id) DO NOTHING",
     ),
-    update: Batch::Arrays(
+    update: Batch::arrays(
         "UPDATE acs_identity_mappings AS old SET customer_id = new.customer_id, properties = new.properties, \
             created_at = new.created_at, expires_at = new.expires_at, revision = new.revision \
         FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[]) \
@@ -72,7 +73,7 @@ pub(super) static STATEMENTS: Statements = Statements {
             ORDER BY created_at DESC, acs_id DESC LIMIT 1"
     ),
     // What somebody else holds is being changed, and is left for the next time.
-    bury_expired: "UPDATE acs_identity_mappings SET customer_id = NULL, properties = NULL, expires_at = $1 \
+    expire: "UPDATE acs_identity_mappings SET customer_id = NULL, properties = NULL, expires_at = $1 \
         WHERE namespace = $2 AND acs_id = ANY (ARRAY(\
             SELECT acs_id FROM acs_identity_mappings \
             WHERE namespace = $2 AND customer_id IS NOT NULL AND expires_at <= $3 \
@@ -91,8 +92,9 @@ pub(super) static STATEMENTS: Statements = Statements {
 #[cfg(test)]
 mod tests {
     use acs_identity_servers::{Kind, database};
-    use sqlx::{Connection, Executor, PgConnection};
+    use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
+    use super::super::feed;
     use super::*;
 
     /// A database with some thousand mappings, expired ones and tombstones among them, of which the server has statistics.
@@ -107,14 +109,14 @@ mod tests {
         connection.execute("VACUUM ANALYZE").await.unwrap();
     }
 
-    /// A statement's plan for any parameters, from PostgreSQL itself.
+    /// A statement's plan for any parameters, from PostgreSQL itself, with no index forced upon it.
     async fn plan(connection: &mut PgConnection, sql: &str) -> String {
         let parameters = (1..=9).rev().find(|n| sql.contains(&format!("${n}"))).unwrap_or(0);
         let nulls = vec!["NULL"; parameters].join(", ");
         let execute = if parameters == 0 { "p".to_owned() } else { format!("p({nulls})") };
-        connection.execute("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off").await.unwrap();
-        connection.execute(sqlx::AssertSqlSafe(format!("PREPARE p AS {sql}"))).await.unwrap();
-        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN (COSTS off) EXECUTE {execute}"));
+        connection.execute("SET plan_cache_mode = force_generic_plan").await.unwrap();
+        connection.execute(AssertSqlSafe(format!("PREPARE p AS {sql}"))).await.unwrap();
+        let explain = AssertSqlSafe(format!("EXPLAIN (COSTS off) EXECUTE {execute}"));
         let lines: Vec<(String,)> =
             sqlx::query_as(explain).persistent(false).fetch_all(&mut *connection).await.unwrap();
         connection.execute("DEALLOCATE p").await.unwrap();
@@ -125,27 +127,53 @@ mod tests {
         batch.covering(1).unwrap().1
     }
 
+    /// The indexes of a plan, each with what is looked for in it, without the values.
+    fn searches(plan: &str) -> Vec<String> {
+        let mut lines = plan.lines().map(str::trim).peekable();
+        let mut searches = Vec::new();
+        while let Some(line) = lines.next() {
+            let Some((_, index)) = line.split_once(" using acs_identity_") else { continue };
+            let condition = lines.peek().and_then(|next| next.strip_prefix("Index Cond: ")).unwrap_or_default();
+            let parts: Vec<_> = condition.split(" AND ").map(without_value).collect();
+            searches.push(format!("{}: {}", index.split(' ').next().unwrap_or_default(), parts.join(", ")));
+        }
+        searches
+    }
+
+    fn without_value(part: &str) -> &str {
+        let part = part.trim_start_matches('(');
+        let operator = part.split(' ').find(|word| ["=", "<", "<=", ">", ">="].contains(word));
+        let end = operator.and_then(|operator| Some(part.find(&format!(" {operator} "))? + 1 + operator.len()));
+        &part[..end.unwrap_or(part.len())]
+    }
+
     #[tokio::test]
-    async fn every_statement_reads_one_index_and_no_table_from_end_to_end() {
+    async fn every_statement_searches_an_index_and_reads_no_table_from_end_to_end() {
         let database = database(Kind::Postgres).await;
         let mut connection = PgConnection::connect(database.url()).await.unwrap();
         filled(&mut connection).await;
-        for (sql, index) in [
-            (STATEMENTS.resolve, "acs_identity_mappings_pkey"),
-            (text(&STATEMENTS.resolve_many), "acs_identity_mappings_pkey"),
-            (text(&STATEMENTS.present), "acs_identity_mappings_pkey"),
-            (text(&STATEMENTS.update), "acs_identity_mappings_pkey"),
-            (STATEMENTS.scan, "acs_identity_mappings_pkey"),
-            (STATEMENTS.mappings_of, "acs_identity_mappings_customer"),
-            (STATEMENTS.hold_mappings_of, "acs_identity_mappings_customer"),
-            (STATEMENTS.last_of, "acs_identity_mappings_customer"),
-            (STATEMENTS.bury_expired, "acs_identity_mappings_expiring"),
-            (STATEMENTS.forget, "acs_identity_mappings_tombstones"),
-            (STATEMENTS.trim_changes, "acs_identity_changes_pkey"),
-            (super::super::feed::AFTER, "acs_identity_changes_transaction"),
+        let by_id = "mappings_pkey: namespace =, acs_id =";
+        let by_customer = "mappings_customer: namespace =, customer_id =, ROW(created_at, acs_id) >, created_at >=";
+        for (sql, expected) in [
+            (STATEMENTS.resolve, &[by_id][..]),
+            (text(&STATEMENTS.resolve_many), &[by_id]),
+            (text(&STATEMENTS.present), &[by_id]),
+            (text(&STATEMENTS.update), &[by_id]),
+            (STATEMENTS.scan, &["mappings_pkey: namespace =, acs_id >"]),
+            (STATEMENTS.mappings_of, &[by_customer]),
+            (STATEMENTS.hold_mappings_of, &[by_customer]),
+            (STATEMENTS.last_of, &["mappings_customer: namespace =, customer_id ="]),
+            (STATEMENTS.expire, &["mappings_expiring: namespace =, expires_at <=", by_id]),
+            (STATEMENTS.forget, &["mappings_tombstones: expires_at <="]),
+            (
+                STATEMENTS.trim_changes,
+                // The first is of the oldest ones, up to the limit; the second of the newest one.
+                &["changes_pkey: ", "changes_pkey: seq IS NOT NULL)", "changes_pkey: seq <=", "changes_pkey: seq ="],
+            ),
+            (feed::AFTER, &["changes_transaction: transaction_id >=, transaction_id <"]),
         ] {
             let plan = plan(&mut connection, sql).await;
-            assert!(plan.contains(index), "{sql}\n{plan}");
+            assert_eq!(searches(&plan), expected, "{sql}\n{plan}");
             assert!(!plan.contains("Seq Scan on acs_identity_mappings"), "{sql}\n{plan}");
             assert!(!plan.contains("Seq Scan on acs_identity_changes"), "{sql}\n{plan}");
         }

@@ -19,13 +19,15 @@ pub struct Held<D: Database> {
     connection: Option<PoolConnection<D>>,
     /// Whether nothing is under way on it.
     idle: bool,
+    /// Whether it is of no more use.
+    condemned: bool,
 }
 
 const HELD: &str = "the connection is taken only when it is dropped";
 
 impl<D: Database> Held<D> {
     pub(crate) fn new(connection: PoolConnection<D>) -> Self {
-        Self { connection: Some(connection), idle: true }
+        Self { connection: Some(connection), idle: true, condemned: false }
     }
 
     /// The connection, for a statement. It is not idle until [`end`](Self::end) has seen the answer.
@@ -39,6 +41,11 @@ impl<D: Database> Held<D> {
         // What the server says of a statement leaves the connection as it was; all else is trouble with the connection.
         self.idle = matches!(answer, Ok(_) | Err(sqlx::Error::Database(_)));
         answer
+    }
+
+    /// Has it closed when it is dropped: what was said on it would be in the way of others.
+    pub(crate) fn condemn(&mut self) {
+        self.condemned = true;
     }
 }
 
@@ -54,7 +61,7 @@ impl<D: Database> Drop for Held<D> {
         match Handle::try_current() {
             // The pool asks the server whether the connection is alive before it lends it again. By itself it would wait
             // for an answer for ever, and the connection's place would never be free.
-            Ok(runtime) if self.idle => {
+            Ok(runtime) if self.idle && !self.condemned => {
                 let returned = connection.return_to_pool();
                 runtime.spawn(async move { tokio::time::timeout(GIVING_BACK, returned).await });
             }

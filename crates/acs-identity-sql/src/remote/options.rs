@@ -20,6 +20,7 @@ pub struct RemoteOptions<R: Remote> {
     pub(super) poll_interval: Duration,
     pub(crate) notifications: bool,
     pub(super) migrate: bool,
+    pub(super) migration_deadline: Duration,
 }
 
 /// Where the connections come from.
@@ -71,6 +72,7 @@ impl<R: Remote> RemoteOptions<R> {
             poll_interval: Duration::from_millis(100),
             notifications: true,
             migrate: true,
+            migration_deadline: Duration::from_secs(600),
         }
     }
 
@@ -88,8 +90,9 @@ impl<R: Remote> RemoteOptions<R> {
         self
     }
 
-    /// How long a call waits for a connection of the store's own pool, also for a new one to be made, before it is a
-    /// `Timeout`; by default two seconds. Should be shorter than the deadline. Without effect on an application's pool.
+    /// How long a call waits for one of the connections of the store's own pool while all of them are in use, before it is a
+    /// `Timeout`; by default two seconds. Should be shorter than the deadline, until which a call goes on trying if there is
+    /// room for a connection and none can be made. Without effect on an application's pool.
     #[must_use]
     pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
         self.acquire_timeout = timeout;
@@ -105,7 +108,8 @@ impl<R: Remote> RemoteOptions<R> {
         self
     }
 
-    /// How often a subscriber looks into the log of changes when nothing tells it to; by default every 100 milliseconds.
+    /// How often a subscriber of the change feed looks into the log of changes; by default every 100 milliseconds. One that
+    /// listens for PostgreSQL's notifications looks when it is told to, and once a second, or every so long if that is longer.
     #[must_use]
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = interval;
@@ -121,14 +125,26 @@ impl<R: Remote> RemoteOptions<R> {
         self
     }
 
+    /// How long the making of the schema, or of a new version of it, may take in all when the store is opened, also waiting
+    /// for another process that does so; by default ten minutes. A version may have to read all mappings. Until then the
+    /// server's own limits for statements are as long.
+    #[must_use]
+    pub fn migration_deadline(mut self, deadline: Duration) -> Self {
+        self.migration_deadline = deadline;
+        self
+    }
+
     /// Opens the store: connects, checks that the server can keep a store's promises, and makes the tables if they are not
-    /// there. Many processes may do so at once.
+    /// there. Many processes may do so at once. It takes at most twice the [`call_deadline`](Self::call_deadline), and the
+    /// [`migration_deadline`](Self::migration_deadline) if the tables have to be made; a failure is told after one
+    /// `call_deadline` more at the latest.
     ///
     /// # Errors
     /// `InvalidInput` before any I/O if an option is out of its limits or the URL can't be one. `Unavailable` or `Timeout`
-    /// if the server can't be reached, `Denied` if it refuses the credentials or the statements. `Misconfigured` if
-    /// the database does not exist, can't keep the promises (each store says which settings are refused), or has a newer schema
-    /// than this release knows, or if the TLS that the URL demands can't be had.
+    /// if the server can't be reached in time (the error's source says what was in the way), or another process goes on
+    /// making the tables; `Denied` if it refuses the credentials or the statements. `Misconfigured` if the database does not
+    /// exist, can't keep the promises (each store says which settings are refused), or has a newer schema than this release
+    /// knows, or if the TLS or the authentication that is demanded can't be had.
     ///
     /// # Cancellation
     /// Dropped, nothing is left open; what was made of the schema stays.
@@ -145,6 +161,7 @@ impl<R: Remote> RemoteOptions<R> {
         check_wait("acquire timeout", self.acquire_timeout)?;
         check_wait("call deadline", self.call_deadline)?;
         check_wait("poll interval", self.poll_interval)?;
+        check_wait("migration deadline", self.migration_deadline)?;
         match &self.source {
             Source::Pool(_) => Ok(()),
             Source::Url(url) => {
@@ -173,6 +190,7 @@ impl<R: Remote> fmt::Debug for RemoteOptions<R> {
             .field("poll_interval", &self.poll_interval)
             .field("notifications", &self.notifications)
             .field("migrate", &self.migrate)
+            .field("migration_deadline", &self.migration_deadline)
             .finish_non_exhaustive()
     }
 }

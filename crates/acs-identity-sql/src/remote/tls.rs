@@ -5,20 +5,20 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error};
 
-use crate::error::Failure;
+use crate::error::{Code, Failure};
 
 /// The driver's own complaint, made before a handshake.
 pub(crate) const UNUSABLE: Failure =
     Failure::Setup("the server offers no TLS, or a certificate or key that the URL names cannot be used");
 
 /// What trouble with a connection means. The handshake's failures come as I/O errors, too.
-pub(crate) fn broken(error: &io::Error) -> Failure {
-    let error = error.get_ref().and_then(|error| error.downcast_ref());
+pub(crate) fn broken(io: &io::Error) -> Failure {
+    let error = io.get_ref().and_then(|error| error.downcast_ref());
     let what = match error {
         Some(Error::InvalidCertificate(error)) => certificate(error),
         Some(Error::PeerIncompatible(_)) => NOTHING_IN_COMMON,
         Some(Error::AlertReceived(alert)) if ends_handshakes(*alert) => NOTHING_IN_COMMON,
-        _ => return Failure::Cut { source: None },
+        _ => return Failure::Cut { source: Some(Code::from(io)) },
     };
     Failure::Setup(what)
 }

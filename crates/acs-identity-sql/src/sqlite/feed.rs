@@ -18,7 +18,7 @@ pub(super) const AFTER: &str = "SELECT seq, iif(namespace = ?2, acs_id, NULL), i
         iif(namespace = ?2, customer_before, NULL), iif(namespace = ?2, customer_after, NULL) \
     FROM acs_identity_changes WHERE seq > ?1 ORDER BY seq LIMIT ?3";
 
-/// What is in the log after a place, which is the number of an entry.
+/// What is in the log after a position, which is the number of an entry.
 pub(super) async fn read(
     connection: &mut <Sqlite as Dialect>::Connection,
     namespace: &str,
@@ -27,16 +27,16 @@ pub(super) async fn read(
     let row = Sqlite::fetch_optional(connection, NEWEST, &[]).await?;
     let newest = row.and_then(|row| row.integer(0).transpose()).transpose();
     let newest = newest.map_err(|_| Failure::Unreadable("seq"))?.unwrap_or(0);
-    let mut reading = Reading { place: newest, changes: Vec::new(), gap: false, more: false };
+    let mut reading = Reading { position: newest, changes: Vec::new(), gap: false, more: false };
     let Some(after) = after.filter(|after| *after != newest) else { return Ok(reading) };
     let values = [Value::Integer(after), Value::Text(namespace), Value::Integer(BATCH)];
     let rows = Sqlite::fetch_all(connection, AFTER, &values).await?;
-    reading.place = after;
+    reading.position = after;
     for row in &rows {
-        let place = row.integer(0).ok().flatten().ok_or(Failure::Unreadable("seq"))?;
+        let position = row.integer(0).ok().flatten().ok_or(Failure::Unreadable("seq"))?;
         // Where the next number is missing, so is what it told.
-        reading.gap |= place != reading.place + 1;
-        reading.place = place;
+        reading.gap |= position != reading.position + 1;
+        reading.position = position;
         reading.changes.extend(changes(row, 1));
     }
     reading.gap |= rows.is_empty();

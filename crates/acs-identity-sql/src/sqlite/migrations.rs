@@ -1,6 +1,7 @@
 //! The tables, and the triggers that keep the log of changes.
 
-/// The statements of each version, oldest first; the last one notes the version. A version that was released is never changed; a new one is added.
+/// The statements of each version, oldest first; the last one notes the version. A version that was released is never
+/// changed; a new one is added.
 pub(super) const MIGRATIONS: &[&[&str]] = &[&[
     "CREATE TABLE acs_identity_schema (
     version INTEGER PRIMARY KEY

@@ -61,8 +61,8 @@ use transaction::Transaction;
 ///
 /// # Deadlines
 /// A call has a deadline (see [`SqliteOptions::call_deadline`]). `link_many`, `import`, `unlink_customer` and
-/// `purge_expired` work in transactions of up to a thousand rows, each of which has the deadline; the first one that fails ends the
-/// call, and what was not tried is `Unavailable`.
+/// `purge_expired` work in transactions of up to a thousand rows, each of which has the deadline; the first one that fails
+/// ends the call, and what was not tried is `Unavailable`.
 ///
 /// # Cancellation
 /// A call that is dropped is finished or given up in the background: its connection comes back whole, and a write is
@@ -88,13 +88,14 @@ pub enum Sqlite {}
 impl Dialect for Sqlite {
     const BACKEND: &'static str = "sqlite";
     const REMOTE: bool = false;
+    const SCHEMA_IN_TRANSACTIONS: bool = true;
 
     type Pool = SqlitePool;
     type Connection = PoolConnection<sqlx::Sqlite>;
     type Transaction = Transaction;
     type Row = SqliteRow;
-    type Place = i64;
-    type Bell = ();
+    type LogPosition = i64;
+    type Wakeup = ();
 
     fn statements() -> &'static Statements {
         &statements::STATEMENTS
@@ -171,34 +172,18 @@ impl Dialect for Sqlite {
     async fn read_log(
         connection: &mut Self::Connection,
         namespace: &str,
-        place: Option<&i64>,
+        position: Option<&i64>,
     ) -> Result<Reading<i64>, Failure> {
-        feed::read(connection, namespace, place.copied()).await
+        feed::read(connection, namespace, position.copied()).await
     }
 
-    async fn bell(_: &SqlStore<Self>) -> Result<(), Failure> {
+    async fn wakeup(_: &SqlStore<Self>) -> Result<(), Failure> {
         Ok(())
     }
 
-    async fn ring((): &mut (), store: &SqlStore<Self>) -> Result<(), Failure> {
+    async fn woken((): &mut (), store: &SqlStore<Self>) -> Result<(), Failure> {
         tokio::time::sleep(store.shared().poll_interval).await;
         Ok(())
-    }
-
-    fn in_use(pool: &Self::Pool) -> u32 {
-        pool.size().saturating_sub(u32::try_from(pool.num_idle()).unwrap_or(u32::MAX))
-    }
-
-    fn is_closed(pool: &Self::Pool) -> bool {
-        pool.is_closed()
-    }
-
-    fn closed(pool: &Self::Pool) -> impl Future<Output = ()> + Send + 'static {
-        pool.close_event()
-    }
-
-    fn close(pool: &Self::Pool) -> impl Future<Output = ()> + Send {
-        pool.close()
     }
 }
 
@@ -250,6 +235,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::dialect::Connections;
 
     fn link(n: usize) -> Link {
         Link::create(AcsId::new(n.to_string()).unwrap(), "bob".parse().unwrap())
@@ -369,7 +355,7 @@ mod tests {
             let store = store.clone();
             async move { store.unlink_customer(&"bob".parse().unwrap()).await }
         });
-        eventually(|| Sqlite::in_use(store.shared().writer()) == 1).await;
+        eventually(|| store.shared().writer().in_use() == 1).await;
         Sqlite::commit(linking).await.unwrap();
         assert_eq!(unlinking.await.unwrap().unwrap(), 1);
         let found = store.resolve_many(&[link(1).acs_id, link(2).acs_id]).await;

@@ -112,7 +112,7 @@ async fn prepare(writer: &SqlitePool, in_file: bool, deadline: Duration) -> Resu
             if in_file {
                 use_wal(writer).await?;
             }
-            schema::migrate::<Sqlite>(writer).await
+            schema::migrate::<Sqlite>(writer, deadline).await
         };
         match done.await {
             // SQLite does not always wait for the lock by itself when the journal mode is changed.

@@ -128,7 +128,11 @@ impl SqliteOptions {
     /// # Errors
     /// `InvalidInput` if an option is out of range or the path can't be one. `Misconfigured` if the folder is not there,
     /// the file is not a SQLite database, has a newer schema than this release knows, or cannot be put into WAL mode (some
-    /// network file systems).
+    /// network file systems). `Denied` if it may not be written, `Corrupt` if it is damaged, `Unavailable` if the disk is full or
+    /// another process holds it locked, `Timeout` if it takes longer than twice the deadline.
+    ///
+    /// # Cancellation
+    /// Dropped, it is finished in the background, and what was opened is closed.
     pub async fn open(self) -> Result<SqliteStore> {
         self.check()?;
         super::open::open(self).await

@@ -17,12 +17,18 @@ pub(crate) trait ByHand: Connection {
     }
 }
 
+/// Statements as the server takes them, of which one may have been between two `DELIMITER` for MySQL's client.
+pub(crate) fn undelimited(sql: &str) -> String {
+    let lines: Vec<&str> = sql.lines().filter(|line| !line.starts_with("DELIMITER ")).collect();
+    lines.join("\n").replace(" //\n", ";\n")
+}
+
 macro_rules! by_hand {
     ($($connection:ty),+) => {
         $(#[async_trait]
         impl ByHand for $connection {
             async fn run(&mut self, sql: &str) {
-                sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(self).await.expect("the statements run");
+                sqlx::raw_sql(AssertSqlSafe(undelimited(sql))).execute(self).await.expect("the statements run");
             }
 
             async fn numbers(&mut self, sql: &str) -> Vec<i64> {

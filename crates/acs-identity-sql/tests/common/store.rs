@@ -8,7 +8,9 @@ use acs_identity_core::{ChangeFeed, MappingStore, Namespace, Result};
 use acs_identity_servers::Kind;
 use acs_identity_sql::{MySqlOptions, MySqlStore, PostgresOptions, PostgresStore};
 use async_trait::async_trait;
-use sqlx::{Connection, MySqlConnection, PgConnection};
+use sqlx::mysql::MySqlPoolOptions;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection, PgConnection};
 
 use crate::by_hand::ByHand;
 
@@ -29,6 +31,9 @@ pub(crate) trait Store: MappingStore + ChangeFeed + Clone + 'static {
     async fn open(options: Self::Options) -> Result<Self>;
     fn schema() -> String;
     fn in_use(&self) -> u32;
+
+    /// With an application's pool, on each of whose connections a statement was run.
+    async fn on_pool_set_up_by(url: &str, connections: u32, sql: &str) -> Result<Self>;
 
     async fn connect(url: &str, namespace: Namespace, connections: u32, deadline: Duration) -> Result<Self> {
         let settings = Settings { namespace, connections, deadline, ..Settings::default() };
@@ -63,7 +68,7 @@ impl Default for Settings {
 }
 
 macro_rules! store {
-    ($store:ty, $options:ty, $connection:ty, $kind:expr, $scheme:literal, $careless:literal, $commit:literal, $poll:expr) => {
+    ($store:ty, $options:ty, $pool:ty, $connection:ty, $kind:expr, $scheme:literal, $careless:literal, $commit:literal, $poll:expr) => {
         #[async_trait]
         impl Store for $store {
             const KIND: Kind = $kind;
@@ -93,6 +98,17 @@ macro_rules! store {
             fn in_use(&self) -> u32 {
                 self.connections_in_use()
             }
+
+            async fn on_pool_set_up_by(url: &str, connections: u32, sql: &str) -> Result<Self> {
+                let sql = sql.to_owned();
+                let pool = <$pool>::new().max_connections(connections).min_connections(connections);
+                let pool = pool.after_connect(move |connection, _| {
+                    let sql = AssertSqlSafe(sql.clone());
+                    Box::pin(async move { connection.execute(sql).await.map(drop) })
+                });
+                let pool = pool.connect(url).await.expect("a server");
+                <$options>::from_pool(pool).call_deadline(Settings::default().deadline).open().await
+            }
         }
     };
 }
@@ -100,6 +116,7 @@ macro_rules! store {
 store!(
     MySqlStore,
     MySqlOptions,
+    MySqlPoolOptions,
     MySqlConnection,
     Kind::MariaDb,
     "mysql",
@@ -110,6 +127,7 @@ store!(
 store!(
     PostgresStore,
     PostgresOptions,
+    PgPoolOptions,
     PgConnection,
     Kind::Postgres,
     "postgres",

@@ -126,6 +126,7 @@ impl App for Postgres {
         ("bigint", "9223372036854775807", "9223372036854775807"),
         ("numeric(20)", "18446744073709551615", "18446744073709551615"),
         ("uuid", "'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
+        ("bytea", "'bob'", "\\x626f62"),
     ];
     const ANY_CASE: &str = "COLLATE any_case";
     const NO_NAMES: &[&str] = &[];

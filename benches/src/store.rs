@@ -1,14 +1,15 @@
-//! The measures that all databases have: the store's throughput over that of plain sqlx on the same tables.
+//! The measures that all stores have: the store's throughput over that of the plain driver on the same server.
 
 use std::cell::Cell;
 use std::error::Error;
 use std::time::Instant;
 
 use acs_identity_core::{AcsId, Link, MappingStore};
+use futures::future::join_all;
 use futures::{StreamExt, stream};
 use tokio::runtime::Runtime;
 
-use crate::by_hand::sql::{ByHand, New};
+use crate::by_hand::store::{ByHand, New};
 use crate::ids::{acs_id, customer, shuffled};
 use crate::print;
 use crate::rounds::Comparison;
@@ -24,9 +25,9 @@ const LOOKUPS_SEQUENTIAL: usize = 5_000;
 const BATCHES_TO_RESOLVE: usize = 20;
 const BATCHES_TO_LINK: usize = 10;
 
-/// A store and its counterpart by hand, on one database.
+/// A store and its counterpart by hand, on one server.
 #[derive(Debug)]
-pub struct Sql<'a, S, H> {
+pub struct Bench<'a, S, H> {
     name: &'static str,
     runtime: &'a Runtime,
     store: S,
@@ -34,12 +35,12 @@ pub struct Sql<'a, S, H> {
     /// Those of the mappings that are there, in an order without pattern.
     texts: Vec<String>,
     ids: Vec<AcsId>,
-    /// The number of the next new mapping.
+    /// The number of the next batch of new mappings.
     next: Cell<usize>,
 }
 
-impl<'a, S: MappingStore, H: ByHand> Sql<'a, S, H> {
-    /// With the mappings that are looked for linked. The name is the database's in those of the measures.
+impl<'a, S: MappingStore, H: ByHand> Bench<'a, S, H> {
+    /// With the mappings that are looked for linked. The name is the beginning of those of the measures.
     ///
     /// # Errors
     /// If they can't be linked.
@@ -66,18 +67,71 @@ impl<'a, S: MappingStore, H: ByHand> Sql<'a, S, H> {
             };
             self.print(what, &Comparison::measure(ours, theirs), "ns per lookup");
         }
-        let ours = || {
-            let batches = self.ids.chunks(BATCH).take(BATCHES_TO_RESOLVE).map(|ids| self.store.resolve_many(ids));
-            let found = all(batches, 1, |answers| answers.iter().all(|answer| matches!(answer, Ok(Some(_)))));
-            self.time(BATCH * BATCHES_TO_RESOLVE, found)
-        };
+        self.resolve_many();
+    }
+
+    /// Measures `resolve_many_1000_vs_raw`.
+    pub fn resolve_many(&self) {
         let theirs = || {
             let batches = self.texts.chunks(BATCH).take(BATCHES_TO_RESOLVE);
             let batches = batches.map(|ids| self.spawned(|by_hand| by_hand.resolve_many(ids.to_vec())));
             let found = all(batches, 1, |answers| answers.as_ref().is_ok_and(|all| all.iter().all(Option::is_some)));
             self.time(BATCH * BATCHES_TO_RESOLVE, found)
         };
-        self.print("resolve_many_1000_vs_raw", &Comparison::measure(ours, theirs), "ns per ID");
+        let compared = Comparison::measure(|| self.time_batches(&self.store), theirs);
+        self.print("resolve_many_1000_vs_raw", &compared, "ns per ID");
+    }
+
+    /// Measures batches on another store, which gets the same mappings, against those on this one.
+    pub fn resolve_many_vs_this(&self, what: &str, other: impl MappingStore) {
+        self.runtime.block_on(link_all(&other, &links((0..MAPPINGS / BATCH).map(rows))));
+        let compared = Comparison::measure(|| self.time_batches(&other), || self.time_batches(&self.store));
+        self.print(what, &compared, "ns per ID");
+        self.runtime.block_on(other.close());
+    }
+
+    /// Nanoseconds for one ID of batches on a store.
+    fn time_batches(&self, store: &impl MappingStore) -> f64 {
+        let batches = self.ids.chunks(BATCH).take(BATCHES_TO_RESOLVE).map(|ids| store.resolve_many(ids));
+        let found = all(batches, 1, |answers| answers.iter().all(|answer| matches!(answer, Ok(Some(_)))));
+        self.time(BATCH * BATCHES_TO_RESOLVE, found)
+    }
+
+    /// Writes the mappings that are looked for by hand, too, where that is not on the store's own tables.
+    pub fn fill_by_hand(&self) {
+        let batches = (0..MAPPINGS / BATCH).map(rows).map(|new| self.spawned(|by_hand| by_hand.insert_many(new)));
+        self.runtime.block_on(all(batches, 1, Result::is_ok));
+    }
+
+    /// Measures lookups by so many tasks at once, each of which waits for its own.
+    pub fn resolve_by_tasks(&self, what: &str, tasks: usize)
+    where
+        S: Clone + 'static,
+    {
+        let count = LOOKUPS / tasks * tasks;
+        let ours = || {
+            let tasks = self.ids[..count].chunks(count / tasks).map(|ids| {
+                let (store, ids) = (self.store.clone(), ids.to_vec());
+                tokio::spawn(async move {
+                    for id in &ids {
+                        assert!(matches!(store.resolve(id).await, Ok(Some(_))));
+                    }
+                })
+            });
+            self.time(count, async { assert!(join_all(tasks).await.iter().all(Result::is_ok)) })
+        };
+        let theirs = || {
+            let tasks = self.texts[..count].chunks(count / tasks).map(|ids| {
+                let (by_hand, ids) = (self.by_hand.clone(), ids.to_vec());
+                tokio::spawn(async move {
+                    for id in ids {
+                        assert!(matches!(by_hand.clone().resolve(id).await, Ok(Some(_))));
+                    }
+                })
+            });
+            self.time(count, async { assert!(join_all(tasks).await.iter().all(Result::is_ok)) })
+        };
+        self.print(what, &Comparison::measure(ours, theirs), "ns per lookup");
     }
 
     /// Measures `link_many_vs_raw`.
@@ -88,7 +142,7 @@ impl<'a, S: MappingStore, H: ByHand> Sql<'a, S, H> {
     /// Measures links against a way of inserting.
     pub fn link_many_vs<F>(&self, what: &str, insert: impl Fn(H, Vec<New>) -> F)
     where
-        F: Future<Output = sqlx::Result<()>> + Send + 'static,
+        F: Future<Output = Result<(), H::Error>> + Send + 'static,
     {
         let ours = || {
             let batches = self.new_links(BATCHES_TO_LINK);
@@ -114,9 +168,9 @@ impl<'a, S: MappingStore, H: ByHand> Sql<'a, S, H> {
         self.runtime.block_on(self.store.close());
     }
 
-    /// Prints a measure of this database.
+    /// Prints a measure of this store.
     pub fn print(&self, what: &str, comparison: &Comparison, cost: &str) {
-        let name = format!("sql.{}.{what}", self.name);
+        let name = format!("{}.{what}", self.name);
         print(&name, comparison.throughput_ratio(), "ratio", comparison.details(cost));
     }
 
@@ -135,16 +189,23 @@ impl<'a, S: MappingStore, H: ByHand> Sql<'a, S, H> {
     /// Batches of mappings that are not there yet.
     fn new_rows(&self, batches: usize) -> Vec<Vec<New>> {
         let from = self.next.get();
-        self.next.set(from + batches * BATCH);
-        let batch = |from| (from..from + BATCH).map(|n| (acs_id(n), customer(n))).collect();
-        (0..batches).map(|n| batch(from + n * BATCH)).collect()
+        self.next.set(from + batches);
+        (from..from + batches).map(rows).collect()
     }
 
     fn new_links(&self, batches: usize) -> Vec<Vec<Link>> {
-        let link =
-            |(id, customer): New| Link::create(id.parse().expect("an ID"), customer.parse().expect("a customer"));
-        self.new_rows(batches).into_iter().map(|rows| rows.into_iter().map(link).collect()).collect()
+        links(self.new_rows(batches))
     }
+}
+
+/// The mappings of the batch with a number.
+fn rows(batch: usize) -> Vec<New> {
+    (batch * BATCH..(batch + 1) * BATCH).map(|n| (acs_id(n), customer(n))).collect()
+}
+
+fn links(batches: impl IntoIterator<Item = Vec<New>>) -> Vec<Vec<Link>> {
+    let link = |(id, customer): New| Link::create(id.parse().expect("an ID"), customer.parse().expect("a customer"));
+    batches.into_iter().map(|rows| rows.into_iter().map(link).collect()).collect()
 }
 
 async fn link_all(store: &impl MappingStore, batches: &[Vec<Link>]) {

@@ -1,0 +1,72 @@
+//! What the document on Redis says of keys and records, on a server.
+#![allow(clippy::unwrap_used)]
+
+use acs_identity_core::{AcsId, CustomerId, Link, MappingStore, Namespace, Resolver};
+use acs_identity_redis::RedisOptions;
+use acs_identity_servers::{Kind, Server};
+
+fn document() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/redis.md")).unwrap()
+}
+
+async fn connect(server: &Server) -> redis::aio::MultiplexedConnection {
+    redis::Client::open(server.url()).unwrap().get_multiplexed_async_connection().await.unwrap()
+}
+
+#[tokio::test]
+async fn the_example_of_a_record_is_read_as_the_document_says() {
+    let server = Server::start(Kind::Redis).unwrap();
+    let document = document();
+    let (_, example) = document.split_once("GET acsid:app:m:{}8:acs:r_1\n").unwrap();
+    let hex: String = example.lines().next().unwrap().split_whitespace().collect();
+    let record: Vec<u8> =
+        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+    let mut connection = connect(&server).await;
+    let key = "acsid:app:m:{}8:acs:r_1";
+    redis::cmd("SET").arg(key).arg(&record).exec_async(&mut connection).await.unwrap();
+
+    let app = Namespace::new("app").unwrap();
+    let store = RedisOptions::url(server.url()).namespace(app).open().await.unwrap();
+    let (id, customer): (AcsId, CustomerId) = ("8:acs:r_1".parse().unwrap(), "bob@contoso.com".parse().unwrap());
+    assert_eq!(store.resolve(&id).await.unwrap().unwrap().customer_id(), &customer);
+    // And it is what the store itself writes, but for the time.
+    store.link(Link::replace(id, "eve".parse().unwrap())).await.unwrap();
+    store.unlink_customer(&"eve".parse().unwrap()).await.unwrap();
+    redis::cmd("DEL").arg(key).exec_async(&mut connection).await.unwrap();
+    store.link(Link::create("8:acs:r_1".parse().unwrap(), customer)).await.unwrap();
+    let written: Vec<u8> = redis::cmd("GET").arg(key).query_async(&mut connection).await.unwrap();
+    assert_eq!((&written[..2], &written[9..]), (&record[..2], &record[9..]));
+}
+
+#[tokio::test]
+async fn keys_are_of_the_three_documented_kinds() {
+    let server = Server::start(Kind::Redis).unwrap();
+    let store = RedisOptions::url(server.url()).open().await.unwrap();
+    let link = Link::create("8:acs:r_1".parse().unwrap(), "bob".parse().unwrap());
+    store.link(link.expiring_in(std::time::Duration::from_secs(60))).await.unwrap();
+    let mut keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut connect(&server).await).await.unwrap();
+    keys.sort();
+    let [index, expiring, record] = &keys[..] else { panic!("{keys:?}") };
+    assert_eq!(record, "acsid:default:m:{}8:acs:r_1");
+    let part = index.strip_prefix("acsid:default:c:{}").unwrap().strip_suffix(":bob").unwrap();
+    assert!(part.len() == 1 && u8::from_str_radix(part, 16).is_ok(), "{index}");
+    let part = expiring.strip_prefix("acsid:default:e:{}").unwrap();
+    assert!(part.len() == 2 && u8::from_str_radix(part, 16).is_ok(), "{expiring}");
+}
+
+#[tokio::test]
+async fn the_recommended_setting_keeps_a_small_index_in_one_piece() {
+    let setting = "zset-max-listpack-value";
+    assert!(document().contains(&format!("`{setting} 512`")));
+    for (value, encoding) in [("64", "skiplist"), ("512", "listpack")] {
+        let server = Server::start_with(Kind::Redis, &[(setting, value)]).unwrap();
+        let store = RedisOptions::url(server.url()).open().await.unwrap();
+        let id = "8:acs:5f3e9a1c-7d2b-4c86-9e41-0a8b6d2f7c13_00000012-3456-789a-bcde-f0123456789a";
+        store.link(Link::create(id.parse().unwrap(), "bob".parse().unwrap())).await.unwrap();
+        let mut connection = connect(&server).await;
+        let keys: Vec<String> = redis::cmd("KEYS").arg("acsid:default:c:*").query_async(&mut connection).await.unwrap();
+        let found: String =
+            redis::cmd("OBJECT").arg("ENCODING").arg(&keys[0]).query_async(&mut connection).await.unwrap();
+        assert_eq!(found, encoding);
+    }
+}

@@ -1,0 +1,136 @@
+//! What is removed in bulk: all mappings of a customer, and what has expired.
+
+use acs_identity_core::rules::{self, Present};
+use acs_identity_core::{CustomerId, Expect, Result};
+
+use crate::dialect::{Dialect, Value};
+use crate::error::Failure;
+use crate::record::{self, ListPosition, Record};
+use crate::run::CallState;
+use crate::store::SqlStore;
+use crate::sweep;
+use crate::write::{CHUNK, finish, put};
+
+pub(crate) async fn unlink_customer<D: Dialect>(store: &SqlStore<D>, customer: &CustomerId) -> Result<u64> {
+    let Some(end) = last_of(store, customer).await? else { return Ok(0) };
+    let mut after = ListPosition::START;
+    let mut removed = 0;
+    loop {
+        let (from, end, customer) = (after, end.clone(), customer.clone());
+        let unlink = move |store: SqlStore<D>, state: CallState| {
+            let (from, end, customer) = (from.clone(), end.clone(), customer.clone());
+            async move {
+                let mut transaction = D::begin(store.writer(&state).await?).await?;
+                let done = unlink_some(&store, &mut transaction, &customer, &from, &end).await;
+                finish::<D, _>(transaction, &state, done).await
+            }
+        };
+        let (count, last) = store.run(unlink).await?;
+        sweep::after_a_write(store, count as usize);
+        removed += count;
+        match last {
+            Some(last) => after = last,
+            None => return Ok(removed),
+        }
+    }
+}
+
+/// The position of the customer's last mapping.
+async fn last_of<D: Dialect>(store: &SqlStore<D>, customer: &CustomerId) -> Result<Option<ListPosition>, Failure> {
+    let customer = customer.clone();
+    let read = move |store: SqlStore<D>, state| {
+        let customer = customer.clone();
+        async move {
+            let mut connection = store.reader(&state).await?;
+            let values = [Value::Text(store.namespace()), Value::Text(customer.as_str())];
+            let row = D::fetch_optional(&mut connection, D::statements().last_of, &values).await?;
+            row.map(|row| record::list_position(&row)).transpose()
+        }
+    };
+    store.run(read).await
+}
+
+/// Unlinks a customer's first mappings between two positions. Answers with how many, and where to go on, if anywhere.
+async fn unlink_some<D: Dialect>(
+    store: &SqlStore<D>,
+    connection: &mut D::Connection,
+    customer: &CustomerId,
+    after: &ListPosition,
+    end: &ListPosition,
+) -> Result<(u64, Option<ListPosition>), Failure> {
+    let values = after.values(store.namespace(), customer, CHUNK as i64);
+    let rows = D::fetch_all(connection, D::statements().hold_mappings_of, &values).await?;
+    let now = store.now(connection).await?;
+    let mut records = Vec::with_capacity(rows.len());
+    let mut removed = 0;
+    let mut last = None;
+    for row in &rows {
+        let position = record::list_position(row)?;
+        if position > *end {
+            // What comes from here on was linked later.
+            last = None;
+            break;
+        }
+        last = Some(position);
+        // Without the properties: what can't be read of them must not keep a customer from being forgotten.
+        let Some(mapping) = record::bare_mapping(row)? else { continue };
+        let (id, revision) = (mapping.acs_id.clone(), mapping.revision);
+        // It is the customer's: the row says so, and nobody else can write.
+        let revision = match rules::plan_unlink(&Expect::Any, &Present::Mapping(mapping), now)? {
+            Some(next) => {
+                removed += 1;
+                next
+            }
+            // Expired, so there is nothing to remove but what is left of the customer.
+            None => revision,
+        };
+        records.push(Record::tombstone(id, revision, now));
+    }
+    let count = records.len();
+    put(store, connection, &D::statements().update, records).await?;
+    sweep::within::<D>(connection, now, count).await?;
+    Ok((removed, last.filter(|_| rows.len() == CHUNK)))
+}
+
+pub(crate) async fn purge_expired<D: Dialect>(store: &SqlStore<D>, limit: u32) -> Result<u64, Failure> {
+    let limit = u64::from(limit);
+    // Mappings expired, tombstones forgotten, entries of the log deleted: of each at most so many.
+    let mut done = [0; 3];
+    loop {
+        let room = done.map(|done| (limit - done).min(CHUNK as u64) as usize);
+        let purge = move |store: SqlStore<D>, state: CallState| async move {
+            let mut transaction = D::begin(store.writer(&state).await?).await?;
+            let done = purge_some(&store, &mut transaction, room).await;
+            finish::<D, _>(transaction, &state, done).await
+        };
+        let mut more = false;
+        for (done, purged) in done.iter_mut().zip(store.run(purge).await?) {
+            *done += purged;
+            more |= purged == CHUNK as u64 && *done < limit;
+        }
+        if !more {
+            return Ok(done[0]);
+        }
+    }
+}
+
+/// Makes expired mappings tombstones, since the ID's revision must rise across an expiry as across an unlink, and deletes
+/// the tombstones and the entries of the log whose time is over. Answers with how many of each.
+async fn purge_some<D: Dialect>(
+    store: &SqlStore<D>,
+    connection: &mut D::Connection,
+    [to_expire, to_forget, to_trim]: [usize; 3],
+) -> Result<[u64; 3], Failure> {
+    let now = store.now(connection).await?;
+    let end = now.saturating_add(rules::TOMBSTONE_LIFETIME);
+    let values = [
+        Value::Integer(record::micros(end)),
+        Value::Text(store.namespace()),
+        Value::Integer(record::micros(now)),
+        Value::Integer(to_expire as i64),
+    ];
+    let expired = D::execute(connection, D::statements().expire, &values).await?;
+    let forgotten = sweep::forget::<D>(connection, now, to_forget).await?;
+    let trimmed = D::trim(connection, to_trim).await?;
+    Ok([expired, forgotten, trimmed])
+}
