@@ -9,6 +9,7 @@ mod clocks;
 mod error;
 mod feed;
 mod keys;
+mod member;
 mod nodes;
 mod options;
 mod purge;

@@ -8,6 +8,7 @@ use crate::answer;
 use crate::clocks::Clocks;
 use crate::error::Failure;
 use crate::keys::{EXPIRING_PARTS, slot};
+use crate::member;
 use crate::nodes::Ask;
 use crate::record;
 use crate::step::{Step, steps};
@@ -75,7 +76,11 @@ async fn due(store: &RedisStore, part: u16, most: u32, end: Instant) -> Result<V
     command.arg("LIMIT").arg(0).arg(most).arg("WITHSCORES");
     let answers = store.ask(&[Ask { slot: slot(&key), command, script: None }], end).await;
     let entries = answer::scored(&answers.into_iter().next().unwrap_or(Err(Failure::Answer))?)?;
-    entries.into_iter().map(|(id, at)| Ok((AcsId::new(id).map_err(|_| Failure::Unreadable)?, at))).collect()
+    let entry = |(member, at): (Vec<u8>, u64)| {
+        let id = member::read(&member).and_then(|id| AcsId::new(id).ok());
+        id.map(|id| (id, at)).ok_or(Failure::Unreadable)
+    };
+    entries.into_iter().map(entry).collect()
 }
 
 async fn bury(store: &RedisStore, part: u16, due: Vec<(AcsId, u64)>) -> Result<u64, Failure> {

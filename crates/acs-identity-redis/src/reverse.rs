@@ -10,16 +10,23 @@ use crate::keys::{PARTS, slot};
 use crate::nodes::Ask;
 use crate::store::RedisStore;
 use crate::write::{Told, records};
-use crate::{answer, read, record, repair};
+use crate::{answer, member, read, record, repair};
 
 /// How many mappings of a customer are unlinked at once.
 const CHUNK: u32 = 500;
 
 /// A place in the list of a customer's mappings, which is in this order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
-    pub(crate) created_at: u64,
-    pub(crate) acs_id: String,
+struct Place {
+    created_at: u64,
+    /// As it stands in the index, in whose order those of one moment are.
+    member: Vec<u8>,
+}
+
+impl Place {
+    fn acs_id(&self) -> Result<AcsId, Failure> {
+        member::read(&self.member).and_then(|id| AcsId::new(id).ok()).ok_or(Failure::Unreadable)
+    }
 }
 
 pub(crate) async fn mappings_of(
@@ -37,14 +44,9 @@ pub(crate) async fn mappings_of(
     let mut entries = entries(store, customer, after.as_ref(), page.limit() as usize + 1, end).await?;
     let more = entries.len() > page.limit() as usize;
     entries.truncate(page.limit() as usize);
-    let next = entries.last().filter(|_| more);
-    let next = next.map(|last| Cursor::new(format!("c{}:{}", last.created_at, last.acs_id)));
-
-    let ids: Vec<AcsId> = entries
-        .iter()
-        .map(|entry| AcsId::new(entry.acs_id.as_str()))
-        .collect::<Result<_, _>>()
-        .map_err(|_| Failure::Unreadable)?;
+    let ids: Vec<AcsId> = entries.iter().map(Place::acs_id).collect::<Result<_, _>>()?;
+    let next = entries.last().zip(ids.last()).filter(|_| more);
+    let next = next.map(|(last, id)| Cursor::new(format!("c{}:{}", last.created_at, id.as_str())));
     let found = read::records(store, &ids.iter().collect::<Vec<_>>()).await;
     let (mut items, mut doubtful) = (Vec::with_capacity(ids.len()), Vec::new());
     let mut read_at = Timestamp::from_micros(0);
@@ -97,7 +99,7 @@ async fn entries(
         for ((part, read), answer) in parts.into_iter().zip(store.ask(&asks, end).await) {
             let entries = answer::scored(&answer?)?;
             let full = entries.len() == count;
-            let entries = entries.into_iter().map(|(acs_id, created_at)| Place { created_at, acs_id });
+            let entries = entries.into_iter().map(|(member, created_at)| Place { created_at, member });
             let before = found.len();
             // Those of the same moment may be before the place.
             found.extend(entries.filter(|entry| after.is_none_or(|after| entry > after)));
@@ -124,7 +126,7 @@ fn parse(cursor: &Cursor) -> Option<Place> {
     let (created_at, id) = cursor.as_str().strip_prefix('c')?.split_once(':')?;
     AcsId::new(id).ok()?;
     let created_at = created_at.parse().ok().filter(|micros| *micros <= Timestamp::MAX.as_micros())?;
-    Some(Place { created_at, acs_id: id.to_owned() })
+    Some(Place { created_at, member: member::of(id) })
 }
 
 pub(crate) async fn unlink_customer(store: &RedisStore, customer: &CustomerId) -> Result<u64> {
@@ -142,7 +144,7 @@ async fn unlink_all(store: &RedisStore, customer: &CustomerId) -> Result<u64> {
         let ids: Vec<AcsId> = entries
             .iter()
             .filter(|entry| entry.created_at <= until.as_micros())
-            .map(|entry| AcsId::new(entry.acs_id.as_str()).map_err(|_| Failure::Unreadable))
+            .map(Place::acs_id)
             .collect::<Result<_, _>>()?;
         let told =
             |id: &AcsId| Ok((id.clone(), Told { what: "f", customer: Some(customer.clone()), ..Told::default() }));

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::answer;
 use crate::error::Failure;
 use crate::keys::slot;
+use crate::member;
 use crate::nodes::{Ask, Sort};
 use crate::script::INDEX;
 use crate::store::RedisStore;
@@ -20,7 +21,7 @@ const CHUNK: usize = 100;
 #[derive(Debug)]
 pub(crate) struct Step {
     key: String,
-    id: String,
+    member: Vec<u8>,
     what: &'static str,
     first: String,
     second: String,
@@ -28,7 +29,7 @@ pub(crate) struct Step {
 
 impl Step {
     fn new(key: String, id: &AcsId, what: &'static str) -> Self {
-        Self { key, id: id.as_str().to_owned(), what, first: String::new(), second: String::new() }
+        Self { key, member: member::of(id.as_str()), what, first: String::new(), second: String::new() }
     }
 
     fn at(time: Timestamp, key: String, id: &AcsId, what: &'static str) -> Self {
@@ -97,7 +98,7 @@ pub(crate) async fn steps(store: &RedisStore, steps: &[Step], end: Instant) -> V
         let mut command = INDEX.run(1);
         command.arg(*key);
         for step in places.iter().map(|place| &steps[*place]) {
-            command.arg(&step.id).arg(step.what).arg(&step.first).arg(&step.second);
+            command.arg(&step.member).arg(step.what).arg(&step.first).arg(&step.second);
         }
         Ask { slot: slot(key), command, script: Some(&INDEX) }
     };

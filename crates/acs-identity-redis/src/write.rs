@@ -20,6 +20,7 @@ use crate::answer;
 use crate::clocks::Clocks;
 use crate::error::Failure;
 use crate::keys::slot;
+use crate::member;
 use crate::nodes::{Ask, Sort};
 use crate::record;
 use crate::script::WRITE;
@@ -331,7 +332,7 @@ fn ask(store: &RedisStore, items: &[(AcsId, Told)], whole: bool, latest: Timesta
     }
     command.arg(u8::from(whole)).arg(keys.index_prefix()).arg(latest.as_micros());
     for (id, told) in items {
-        command.arg(id.as_str()).arg(told.what).arg(&told.condition);
+        command.arg(member::of(id.as_str())).arg(told.what).arg(&told.condition);
         command.arg(told.customer.as_ref().map_or("", CustomerId::as_str)).arg(&told.properties);
         command.arg(&told.expiry).arg(&told.revision).arg(&told.created);
     }

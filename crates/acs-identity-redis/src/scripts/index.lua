@@ -5,7 +5,7 @@
 -- entry. Both have the time of the server at which they were made, negative, so that no reader of the list meets them.
 --
 -- KEYS: the part.
--- ARGV: for each item: the ACS ID, what to do, and two values. Answers with the server's time, and a number for each item.
+-- ARGV: for each item: the ACS ID as it stands in indexes, what to do, and two values. Answers with the server's time, and a number for each item.
 --   n  note an intent, and make an entry unless there is one
 --   s  settle an intent of the time in the first value; the second is the record's creation time if it became the customer's
 --   d  drop the entry if it is of a record that was created at the first value, unless somebody intends to need it

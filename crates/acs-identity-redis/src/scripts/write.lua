@@ -3,7 +3,7 @@
 -- KEYS: for each item its record; if all keys are on this server, also the part of the new customer's index and the part of the
 -- index by expiry in which the ACS ID is (where an item has none, its record again).
 -- ARGV: '1' if all keys are on this server; what the keys of indexes begin with; the latest time of the server at which this may be
--- done; then for each item: the ACS ID, what to do, a condition, the customer, the properties, the expiry, the revision and the
+-- done; then for each item: the ACS ID as it stands in indexes, what to do, a condition, the customer, the properties, the expiry, the revision and the
 -- creation time. What to do:
 --   c  link if free            expiry: the lifetime
 --   r  link whatever is there  expiry: the lifetime
