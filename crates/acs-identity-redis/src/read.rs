@@ -58,7 +58,7 @@ fn lasting(resolution: Resolution, expires_at: Option<Timestamp>, now: Timestamp
 }
 
 /// The answers about those IDs of which something is known, or about which nothing could be found out.
-pub(crate) async fn resolve_many(store: &RedisStore, ids: &[AcsId]) -> Vec<(String, Answer)> {
+pub(crate) async fn resolve_many<'a>(store: &RedisStore, ids: &'a [AcsId]) -> Vec<(&'a str, Answer)> {
     let mut seen = HashSet::with_capacity(ids.len());
     let distinct: Vec<&AcsId> = ids.iter().filter(|id| seen.insert(*id)).collect();
     let records = records(store, &distinct).await;
@@ -71,7 +71,7 @@ pub(crate) async fn resolve_many(store: &RedisStore, ids: &[AcsId]) -> Vec<(Stri
             }
         });
         if !matches!(answer, Ok(None)) {
-            answers.push((id.as_str().to_owned(), answer.map_err(Error::from)));
+            answers.push((id.as_str(), answer.map_err(Error::from)));
         }
     }
     answers
@@ -127,16 +127,18 @@ async fn grouped(
     // Behind the other commands of its node.
     let clocks = Clocks::ask(store.nodes().topology(), &slots, &mut asks);
     let answers = store.ask(&asks, end).await;
-    for ((slot, group), answer) in groups.iter().zip(&answers) {
-        let now = clocks.read(*slot, &answers);
-        for (number, place) in group.iter().enumerate() {
-            records[*place] = match (answer, &now) {
-                (Ok(Value::Array(values)), Ok(now)) => {
-                    values.get(number).cloned().map(|value| (value, *now)).ok_or(Failure::Answer)
+    let times: Vec<_> = slots.iter().map(|slot| clocks.read(*slot, &answers)).collect();
+    for (((_, group), answer), now) in groups.iter().zip(answers).zip(times) {
+        match (answer, now) {
+            (Ok(Value::Array(values)), Ok(now)) if values.len() == group.len() => {
+                for (place, value) in group.iter().zip(values) {
+                    records[*place] = Ok((value, now));
                 }
-                (Err(failure), _) | (_, Err(failure)) => Err(failure.clone()),
-                _ => Err(Failure::Answer),
-            };
+            }
+            (answer, now) => {
+                let failure = answer.err().or(now.err()).unwrap_or(Failure::Answer);
+                group.iter().for_each(|place| records[*place] = Err(failure.clone()));
+            }
         }
     }
 }

@@ -13,7 +13,7 @@
 
 use acs_identity_core::rules::{self, LinkPlan, Present};
 use acs_identity_core::{AcsId, CustomerId, Error, Expect, Imported, Link, Linked, Mapping, Result, Timestamp, When};
-use redis::Value;
+use redis::{Cmd, Value};
 use tokio::time::Instant;
 
 use crate::answer;
@@ -47,6 +47,25 @@ pub(crate) struct Told {
 }
 
 impl Told {
+    /// As arguments of the script. Where the customer's index is among its keys, that tells the customer.
+    fn write(&self, id: &AcsId, whole: bool, command: &mut Cmd) {
+        let customer = self.customer.as_ref().filter(|_| !whole).map_or("", CustomerId::as_str);
+        let values = [
+            ('N', self.condition.as_str()),
+            ('C', customer),
+            ('P', &self.properties),
+            ('E', &self.expiry),
+            ('R', &self.revision),
+            ('T', &self.created),
+        ];
+        let values = values.iter().filter(|(_, value)| !value.is_empty());
+        let spec: String = self.what.chars().chain(values.clone().map(|(letter, _)| *letter)).collect();
+        command.arg(spec).arg(member::of(id.as_str()));
+        for (_, value) in values {
+            command.arg(*value);
+        }
+    }
+
     /// The customer whom the record is to map the ACS ID to.
     fn becomes(&self) -> Option<&CustomerId> {
         self.customer.as_ref().filter(|_| ["c", "r", "v", "i"].contains(&self.what))
@@ -316,25 +335,27 @@ async fn clocks(store: &RedisStore, items: &[(AcsId, Told)], end: Instant) -> Ve
 /// A run of the script about some items.
 fn ask(store: &RedisStore, items: &[(AcsId, Told)], whole: bool, latest: Timestamp) -> Ask {
     let keys = store.keys();
-    let mut command = WRITE.run(if whole { 3 * items.len() } else { items.len() });
+    let expiring = |told: &Told| whole && !told.expiry.is_empty();
+    let expire = items.iter().filter(|(_, told)| expiring(told));
+    let mut command = WRITE.run(if whole { 2 * items.len() + expire.clone().count() } else { items.len() });
     let mut slot_of_first = 0;
-    for (id, told) in items {
+    for (id, _) in items {
         let record = keys.record(id.as_str());
         slot_of_first = slot(&record);
         command.arg(record);
-        if whole {
-            match &told.customer {
-                Some(customer) => command.arg(keys.index(id, customer)),
-                None => command.arg(keys.index_of_nobody(id)),
-            };
-            command.arg(keys.expiring(id));
-        }
     }
-    command.arg(u8::from(whole)).arg(keys.index_prefix()).arg(latest.as_micros());
+    for (id, told) in items.iter().filter(|_| whole) {
+        match &told.customer {
+            Some(customer) => command.arg(keys.index(id, customer)),
+            None => command.arg(keys.index_of_nobody(id)),
+        };
+    }
+    for (id, _) in expire {
+        command.arg(keys.expiring(id));
+    }
+    command.arg(u8::from(whole)).arg(keys.index_prefix()).arg(latest.as_micros()).arg(items.len());
     for (id, told) in items {
-        command.arg(member::of(id.as_str())).arg(told.what).arg(&told.condition);
-        command.arg(told.customer.as_ref().map_or("", CustomerId::as_str)).arg(&told.properties);
-        command.arg(&told.expiry).arg(&told.revision).arg(&told.created);
+        told.write(id, whole, &mut command);
     }
     Ask { slot: slot_of_first, command, script: Some(&WRITE) }
 }
@@ -342,28 +363,33 @@ fn ask(store: &RedisStore, items: &[(AcsId, Told)], whole: bool, latest: Timesta
 /// Reads the script's answer.
 fn read(answer: Result<Value, Failure>, count: usize) -> Vec<Result<Written, Failure>> {
     let all = |failure: Failure| vec![Err(failure); count];
-    let values = match answer {
+    let mut values = match answer {
         Ok(Value::Array(values)) => values,
         Ok(_) => return all(Failure::Answer),
         Err(failure) => return all(failure),
     };
-    let Some((Ok(now), values)) = values.split_first().map(|(now, values)| (answer::time(now), values)) else {
+    if values.is_empty() {
         return all(Failure::Answer);
-    };
+    }
+    let Ok(now) = answer::time(&values.remove(0)) else { return all(Failure::Answer) };
     if values.is_empty() {
         return all(Failure::TooLate);
     }
-    if values.len() != 3 * count {
+    if values.len() != 2 * count {
         return all(Failure::Answer);
     }
-    let written = |values: &[Value]| {
-        let created = answer::number(&values[1])?;
-        Ok(Written {
-            changed: answer::number(&values[0])? == 1,
-            created: (created > 0).then(|| Timestamp::from_micros(created)),
-            before: answer::bytes(&values[2])?.map(<[u8]>::to_vec),
-            now,
-        })
+    let mut values = values.into_iter();
+    let mut written = || {
+        let (Some(Value::Int(created)), Some(before)) = (values.next(), values.next()) else {
+            return Err(Failure::Answer);
+        };
+        let before = match before {
+            Value::BulkString(record) => Some(record),
+            Value::Nil => None,
+            _ => return Err(Failure::Answer),
+        };
+        let time = u64::try_from(created).ok().filter(|created| *created > 0);
+        Ok(Written { changed: created >= 0, created: time.map(Timestamp::from_micros), before, now })
     };
-    values.chunks_exact(3).map(written).collect()
+    (0..count).map(|_| written()).collect()
 }

@@ -9,6 +9,11 @@ fn document() -> String {
     std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/redis.md")).unwrap()
 }
 
+fn hex(text: &str) -> Vec<u8> {
+    let digits: String = text.split_whitespace().collect();
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
+}
+
 async fn connect(server: &Server) -> redis::aio::MultiplexedConnection {
     redis::Client::open(server.url()).unwrap().get_multiplexed_async_connection().await.unwrap()
 }
@@ -18,9 +23,7 @@ async fn the_example_of_a_record_is_read_as_the_document_says() {
     let server = Server::start(Kind::Redis).unwrap();
     let document = document();
     let (_, example) = document.split_once("GET acsid:app:m:{}8:acs:r_1\n").unwrap();
-    let hex: String = example.lines().next().unwrap().split_whitespace().collect();
-    let record: Vec<u8> =
-        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+    let record = hex(example.lines().next().unwrap());
     let mut connection = connect(&server).await;
     let key = "acsid:app:m:{}8:acs:r_1";
     redis::cmd("SET").arg(key).arg(&record).exec_async(&mut connection).await.unwrap();
@@ -66,6 +69,7 @@ async fn a_small_index_is_kept_in_one_piece() {
     assert_eq!(found, "listpack");
     let members: Vec<Vec<u8>> =
         redis::cmd("ZRANGE").arg(&keys[0]).arg(0).arg(-1).query_async(&mut connection).await.unwrap();
-    let short = document_hex("8:acs:5f3e9a1c-");
-    assert_eq!(members, [short]);
+    let document = document();
+    let (_, example) = document.split_once(&format!("{id}\n")).unwrap();
+    assert_eq!(members, [hex(example.lines().next().unwrap())]);
 }

@@ -1,20 +1,23 @@
 -- Writes records of ACS IDs, each by what is there of its own ID.
 --
--- KEYS: for each item its record; if all keys are on this server, also the part of the new customer's index and the part of the
--- index by expiry in which the ACS ID is (where an item has none, its record again).
--- ARGV: '1' if all keys are on this server; what the keys of indexes begin with; the latest time of the server at which this may be
--- done; then for each item: the ACS ID as it stands in indexes, what to do, a condition, the customer, the properties, the expiry, the revision and the
--- creation time. What to do:
---   c  link if free            expiry: the lifetime
---   r  link whatever is there  expiry: the lifetime
+-- KEYS: the records of all items. If all keys are on this server, then for each item the part of the index in which its ACS ID is:
+-- that of the new customer, of the customer who is asked for, or of nobody; then the parts of the index by expiry, of those items
+-- that have an expiry.
+-- ARGV: '1' if all keys are on this server; what the keys of indexes begin with; the latest time of the server at which this may
+-- be done; the number of items. Then for each item: what to do, a letter, with a letter for each value that follows; the ACS ID as
+-- it stands in indexes; the values. What to do:
+--   c  link if free
+--   r  link whatever is there
 --   v  link at the revision in the condition
 --   i  import, with the revision, the creation time and the expiry as they are
---   u  unlink; the condition may be a revision; a customer may be given
+--   u  unlink; the condition may be a revision, the customer the one who is expected
 --   f  forget: unlink the customer's, also what has expired
 --   b  bury what has expired
 --   x  look only; take the ACS ID out of the customer's index if it is not the customer's (all keys on this server)
--- Answers with the server's time; then, unless it was too late, for each item 1 or 0, whether it was written, the creation time of
--- the mapping that was written or 0, and the record that was there.
+-- Values: N the condition, C the customer (where it is not the index's), P the properties, E the expiry (of a link its lifetime),
+-- R the revision, T the creation time.
+-- Answers with the server's time; then, unless it was too late, for each item the creation time of the mapping that was written, 0 if
+-- a tombstone was written, -1 if nothing was; and the record that was there.
 
 local MAX = 9007199254740991
 local HOUR = 3600000000
@@ -57,8 +60,25 @@ local function decode(raw)
   return record
 end
 
+local function exact(number)
+  return string.format('%.0f', number)
+end
+
+-- The revision of the next write; nil if there is none.
+local function next_revision(old)
+  if not old then return math.min(now, MAX) end
+  if old.revision >= MAX then return nil end
+  return math.max(old.revision + 1, math.min(now, MAX))
+end
+
+local count = tonumber(ARGV[4])
+local found = redis.call('MGET', unpack(KEYS, 1, count))
+
+-- The same of most items of a batch.
+local now_text, now_bytes = exact(now), struct.pack('>I7', now)
+
 local function encode(revision, created, expires, customer, properties)
-  local flags, head = 1, struct.pack('>I7', revision)
+  local flags, head = 1, revision == now and now_bytes or struct.pack('>I7', revision)
   if created ~= revision then
     flags, head = flags + 8, head .. struct.pack('>I7', created)
   end
@@ -71,33 +91,31 @@ local function encode(revision, created, expires, customer, properties)
   return string.char(1, flags) .. head .. customer .. properties
 end
 
-local function exact(number)
-  return string.format('%.0f', number)
-end
-
--- The revision of the next write; nil if there is none.
-local function next_revision(old)
-  if not old then return math.min(now, MAX) end
-  if old.revision >= MAX then return nil end
-  return math.max(old.revision + 1, math.min(now, MAX))
-end
-
-local step = whole and 3 or 1
-local count = #KEYS / step
-local records = KEYS
-if whole then
-  records = {}
-  for i = 1, count do
-    records[i] = KEYS[3 * i - 2]
+local place = 4
+local function value(spec, letter)
+  if string.find(spec, letter, 2, true) then
+    place = place + 1
+    return ARGV[place]
   end
 end
-local found = redis.call('MGET', unpack(records))
 
-local answer, plain = { now }, {}
+local answer, plain, expiring = { now }, {}, 2 * count
 for i = 1, count do
-  local at = 8 * i - 4
-  local id, what, condition, customer = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  local properties, expiry = ARGV[at + 4], ARGV[at + 5]
+  local spec, id = ARGV[place + 1], ARGV[place + 2]
+  place = place + 2
+  local what, index = string.sub(spec, 1, 1), whole and KEYS[count + i]
+  local condition, customer, properties, expiry, given_revision, given_creation, expiring_key
+  if #spec > 1 then
+    condition, customer, properties = value(spec, 'N'), value(spec, 'C'), value(spec, 'P')
+    expiry, given_revision, given_creation = value(spec, 'E'), value(spec, 'R'), value(spec, 'T')
+  end
+  properties = properties or ''
+  -- The customer's own key says it, behind the part and a colon.
+  customer = customer or (whole and string.sub(index, #index_prefix + 3)) or ''
+  if whole and expiry then
+    expiring = expiring + 1
+    expiring_key = KEYS[expiring]
+  end
   local old = decode(found[i])
   local revision, created, expires -- of the new record; a tombstone has only a revision
   if old ~= false then
@@ -107,19 +125,19 @@ for i = 1, count do
       if free or (what == 'v' and alive and old.revision == tonumber(condition)) then
         revision = next_revision(old)
         created = (alive and old.customer == customer) and old.created or now
-        if expiry ~= '' then
+        if expiry then
           expires = math.min(now + tonumber(expiry), MAX)
         end
       end
     elseif what == 'i' then
-      expires = tonumber(expiry)
-      local new = tonumber(ARGV[at + 6])
+      expires = expiry and tonumber(expiry)
+      local new = tonumber(given_revision)
       if not (expires and expires <= now) and not (old and old.revision >= new) then
-        revision, created = new, tonumber(ARGV[at + 7])
+        revision, created = new, tonumber(given_creation)
       end
     elseif what == 'u' then
       if alive and (customer == '' or customer == old.customer)
-        and (condition == '' or tonumber(condition) == old.revision) then
+        and (not condition or tonumber(condition) == old.revision) then
         revision = next_revision(old) or MAX
       end
     elseif what == 'f' then
@@ -132,7 +150,7 @@ for i = 1, count do
       end
     elseif what == 'x' then
       if not (old and old.customer == customer) then
-        redis.call('ZREM', KEYS[3 * i - 1], id)
+        redis.call('ZREM', index, id)
       end
     end
   end
@@ -141,39 +159,35 @@ for i = 1, count do
     -- The indexes first, so that a server that gives up half-way leaves an entry too many, never one too few.
     if whole then
       if old and old.customer and not (created and old.customer == customer) then
-        local part = string.sub(KEYS[3 * i - 1], #index_prefix + 1, #index_prefix + 1)
+        local part = string.sub(index, #index_prefix + 1, #index_prefix + 1)
         redis.call('ZREM', index_prefix .. part .. ':' .. old.customer, id)
       end
       if created then
         if old and old.customer == customer then
           -- Only what changes the key tells those who follow it that the mapping has a new revision.
-          redis.call('ZREM', KEYS[3 * i - 1], id)
+          redis.call('ZREM', index, id)
         end
-        redis.call('ZADD', KEYS[3 * i - 1], exact(created), id)
+        redis.call('ZADD', index, created == now and now_text or exact(created), id)
         if expires then
-          redis.call('ZADD', KEYS[3 * i], exact(expires), id)
+          redis.call('ZADD', expiring_key, exact(expires), id)
         end
-      end
-      if old and old.expires and not expires then
-        redis.call('ZREM', KEYS[3 * i], id)
       end
     end
     if not created then
-      redis.call('SET', records[i], string.char(1, 0) .. struct.pack('>I7', revision), 'PX', '3600000')
+      redis.call('SET', KEYS[i], string.char(1, 0) .. struct.pack('>I7', revision), 'PX', '3600000')
     else
       local raw = encode(revision, created, expires, customer, properties)
       if expires then
         -- For an hour beyond its expiry it keeps the revision, as a tombstone does.
-        redis.call('SET', records[i], raw, 'PXAT', exact(math.ceil((expires + HOUR) / 1000)))
+        redis.call('SET', KEYS[i], raw, 'PXAT', exact(math.ceil((expires + HOUR) / 1000)))
       else
-        plain[#plain + 1] = records[i]
+        plain[#plain + 1] = KEYS[i]
         plain[#plain + 1] = raw
       end
     end
   end
-  answer[3 * i - 1] = revision and 1 or 0
-  answer[3 * i] = revision and created or 0
-  answer[3 * i + 1] = found[i]
+  answer[2 * i] = revision and (created or 0) or -1
+  answer[2 * i + 1] = found[i]
 end
 if #plain > 0 then
   redis.call('MSET', unpack(plain))

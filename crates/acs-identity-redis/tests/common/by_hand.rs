@@ -134,14 +134,14 @@ impl ByHand {
         assert!(link.properties.is_empty() && link.expires.is_none(), "a plain link by hand");
         let (id, customer) = (link.acs_id.as_str(), link.customer_id.as_str());
         let mut run = cmd("EVAL");
-        run.arg(WRITE).arg(1).arg(self.record(id)).arg(0).arg(self.index_prefix()).arg(latest);
-        run.arg(&[id, what, "", customer, "", "", "", ""]);
+        run.arg(WRITE).arg(1).arg(self.record(id)).arg(0).arg(self.index_prefix()).arg(latest).arg(1);
+        run.arg(format!("{what}C")).arg(id).arg(customer);
         let answer: Vec<Value> = self.run(&mut run);
         match &answer[..] {
             [Value::Int(_)] => None,
-            [Value::Int(_), Value::Int(changed), Value::Int(created), before] => Some(Written {
-                changed: *changed == 1,
-                created: u64::try_from(*created).expect("a time"),
+            [Value::Int(_), Value::Int(created), before] => Some(Written {
+                changed: *created >= 0,
+                created: u64::try_from(*created).unwrap_or_default(),
                 former: match before {
                     Value::BulkString(record) => former(record),
                     _ => None,
