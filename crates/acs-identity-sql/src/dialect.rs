@@ -214,7 +214,7 @@ pub struct Statements {
     pub(crate) expire: &'static str,
     /// now, limit: deletes tombstones that may be forgotten, of all namespaces.
     pub(crate) forget: &'static str,
-    /// limit: deletes the oldest entries of the log of changes whose time is over.
+    /// limit: deletes the oldest entries of the log of changes whose time is over; MySQL's only finds them.
     pub(crate) trim_changes: &'static str,
     /// The server's time in microseconds since the Unix epoch; `None` if the host's clock counts.
     pub(crate) now: Option<&'static str>,

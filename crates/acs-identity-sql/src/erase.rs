@@ -103,8 +103,16 @@ pub(crate) async fn purge_expired<D: Dialect>(store: &SqlStore<D>, limit: u32) -
             let done = purge_some(&store, &mut transaction, room).await;
             finish::<D, _>(transaction, &state, done).await
         };
+        let trim = move |store: SqlStore<D>, state: CallState| async move {
+            // Apart, as it may have to wait for somebody who trims the log, too.
+            let mut transaction = D::begin(store.writer(&state).await?).await?;
+            let done = D::trim(&mut transaction, room[2]).await;
+            finish::<D, _>(transaction, &state, done).await
+        };
+        let [expired, forgotten] = store.run(purge).await?;
+        let trimmed = store.run(trim).await?;
         let mut more = false;
-        for (done, purged) in done.iter_mut().zip(store.run(purge).await?) {
+        for (done, purged) in done.iter_mut().zip([expired, forgotten, trimmed]) {
             *done += purged;
             more |= purged == CHUNK as u64 && *done < limit;
         }
@@ -115,12 +123,12 @@ pub(crate) async fn purge_expired<D: Dialect>(store: &SqlStore<D>, limit: u32) -
 }
 
 /// Makes expired mappings tombstones, since the ID's revision must rise across an expiry as across an unlink, and deletes
-/// the tombstones and the entries of the log whose time is over. Answers with how many of each.
+/// the tombstones whose time is over. Answers with how many of each.
 async fn purge_some<D: Dialect>(
     store: &SqlStore<D>,
     connection: &mut D::Connection,
-    [to_expire, to_forget, to_trim]: [usize; 3],
-) -> Result<[u64; 3], Failure> {
+    [to_expire, to_forget, _]: [usize; 3],
+) -> Result<[u64; 2], Failure> {
     let now = store.now(connection).await?;
     let end = now.saturating_add(rules::TOMBSTONE_LIFETIME);
     let values = [
@@ -131,6 +139,5 @@ async fn purge_some<D: Dialect>(
     ];
     let expired = D::execute(connection, D::statements().expire, &values).await?;
     let forgotten = sweep::forget::<D>(connection, now, to_forget).await?;
-    let trimmed = D::trim(connection, to_trim).await?;
-    Ok([expired, forgotten, trimmed])
+    Ok([expired, forgotten])
 }

@@ -42,16 +42,27 @@ async fn a_pool_whose_connections_do_not_commit_by_themselves_is_refused() {
 #[tokio::test]
 async fn a_schema_of_which_only_the_first_statements_were_run_is_finished() {
     let schema = MySqlStore::schema_sql();
-    // None of its statements has a semicolon in it, and a comment goes to the end of its line.
-    let lines: Vec<&str> = schema.lines().filter(|line| !line.starts_with("--")).collect();
-    let text = lines.join("\n");
-    let statements: Vec<&str> = text.split(';').map(str::trim).filter(|sql| !sql.is_empty()).collect();
+    // As MySQL's client reads them. A comment goes to the end of its line.
+    let mut statements = vec![String::new()];
+    let mut delimiter = ";";
+    for line in schema.lines().filter(|line| !line.starts_with("--")) {
+        if let Some(next) = line.strip_prefix("DELIMITER ") {
+            delimiter = next;
+            continue;
+        }
+        let (line, ends) = line.strip_suffix(delimiter).map_or((line, false), |line| (line, true));
+        *statements.last_mut().unwrap() += &format!("{line}\n");
+        if ends {
+            statements.push(String::new());
+        }
+    }
+    statements.retain(|sql| !sql.trim().is_empty());
     assert!(statements.len() > 10);
     for made in 0..=statements.len() {
         let database = database(Kind::MariaDb).await;
         let mut hand = MySqlConnection::connect(database.url()).await.unwrap();
         for sql in &statements[..made] {
-            hand.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(*sql))).await.unwrap();
+            hand.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.as_str()))).await.unwrap();
         }
         drop(hand);
         let store = MySqlOptions::url(database.url()).call_deadline(Duration::from_secs(30)).open().await.unwrap();

@@ -7,7 +7,12 @@ use sqlx::mysql::MySqlDatabaseError;
 use crate::error::{Code, Failure};
 
 pub(super) fn refused(error: &dyn DatabaseError) -> Failure {
-    error.try_downcast_ref::<MySqlDatabaseError>().map_or(Failure::Driver, |error| number(error.number()))
+    let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() else { return Failure::Driver };
+    match error.number() {
+        // A key that somebody else has inserted since it was looked for. The text names the index: MySQL with its table.
+        1062 if error.message().contains("PRIMARY'") => Failure::Contended { source: Code::MySql(1062) },
+        code => number(code),
+    }
 }
 
 pub(super) fn commit_refused(error: &dyn DatabaseError) -> Option<Failure> {
@@ -19,14 +24,14 @@ pub(super) fn commit_refused(error: &dyn DatabaseError) -> Option<Failure> {
 fn number(number: u16) -> Failure {
     let source = Code::MySql(number);
     let (kind, what) = match number {
-        // A key that somebody else has inserted since it was looked for; two transactions that can't both go on, which a group of
-        // servers may find out only at the commit.
-        1062 | 1213 | 3101 => return Failure::Contended { source },
+        // Two transactions that can't both go on, which a group of servers may find out only at the commit; a lock on the next
+        // number of the log that could not be had.
+        1213 | 1467 | 3101 => return Failure::Contended { source },
         // The server ends the connection: it is stopped, or an administrator kills it.
         1053 | 1077 | 1079 | 1080 | 1158..=1161 | 1184 | 1927 | 4031 => {
             return Failure::Cut { source: Some(source) };
         }
-        1205 => return Failure::Locked { source },
+        1205 | 3572 => return Failure::Locked { source },
         1290 | 1792 | 1836 => return Failure::ReadOnly { source },
         1969 | 3024 => (ErrorKind::Timeout, "the server gave the statement up"),
         // By an administrator; the connection stays.
@@ -34,6 +39,7 @@ fn number(number: u16) -> Failure {
         1047 => (ErrorKind::Unavailable, "the server is not ready: its cluster may not be whole"),
         1129 => (ErrorKind::Unavailable, "the server takes no connections of this host after many errors"),
         1040 | 1203 | 1226 => (ErrorKind::Unavailable, "the server has no room for the connection"),
+        1461 => (ErrorKind::Unavailable, "the server has no room for another prepared statement"),
         1021 | 1114 => (ErrorKind::Unavailable, "the disk is full"),
         // MariaDB says the same to a client without TLS where that is demanded.
         1045 | 1698 => (ErrorKind::Denied, "the server refuses the credentials, or a connection without TLS"),
@@ -44,6 +50,7 @@ fn number(number: u16) -> Failure {
         1049 => (ErrorKind::Misconfigured, "there is no such database"),
         1046 => (ErrorKind::Misconfigured, "the URL names no database"),
         1665 => (ErrorKind::Misconfigured, "the server's binlog_format does not allow READ COMMITTED"),
+        1062 => (ErrorKind::Misconfigured, "a row breaks a unique key that this store did not make"),
         1048 | 1054 | 1136 | 1146 | 1356 | 1364 | 1406 | 4078 | 4079 => {
             (ErrorKind::Misconfigured, "the tables are not there, or not the ones that this store made")
         }
@@ -76,6 +83,8 @@ mod tests {
             (3159, ErrorKind::Denied),
             (1049, ErrorKind::Misconfigured),
             (1146, ErrorKind::Misconfigured),
+            (1062, ErrorKind::Misconfigured),
+            (1461, ErrorKind::Unavailable),
             (1040, ErrorKind::Unavailable),
             (1105, ErrorKind::Internal),
         ] {
@@ -85,7 +94,16 @@ mod tests {
 
     #[test]
     fn only_what_tells_that_the_connection_or_the_transaction_is_gone_is_tried_again() {
-        for (code, again) in [(3101, true), (1213, true), (1927, true), (1317, false), (1290, false), (1205, false)] {
+        for (code, again) in [
+            (3101, true),
+            (1213, true),
+            (1467, true),
+            (1062, false),
+            (1927, true),
+            (1317, false),
+            (1290, false),
+            (1205, false),
+        ] {
             assert_eq!(number(code).is_repeatable(), again, "{code}");
         }
     }

@@ -18,14 +18,25 @@ use crate::remote::Held;
 /// About as many changes as the log keeps; a subscriber who finds more is behind.
 const MOST: i64 = 10_000;
 
-/// Deletes what is over an hour old, and of what is left all but about the last 10,000.
-pub(super) const TRIM: &str = concat!(
-    "DELETE FROM acs_identity_changes WHERE seq <= (SELECT until FROM (SELECT GREATEST(\
+/// limit: holds what is over an hour old, and of what is left all but about the last 10,000; the oldest first. It fails if somebody
+/// holds any of it.
+pub(super) const DUE: &str = concat!(
+    "SELECT seq FROM acs_identity_changes WHERE seq <= GREATEST(\
         COALESCE((SELECT max(seq) FROM acs_identity_changes), 0) - 10000, \
         COALESCE((SELECT seq FROM acs_identity_changes WHERE at <= ",
     now!(),
-    " - 3600000000 ORDER BY at DESC LIMIT 1), 0)) AS until) AS due) ORDER BY seq LIMIT ?"
+    " - 3600000000 ORDER BY at DESC LIMIT 1), 0)) ORDER BY seq LIMIT ? FOR UPDATE NOWAIT"
 );
+
+/// Waits for whoever else trims the log.
+const HOLD_TRIMMED: &str = "SELECT seq FROM acs_identity_trimmed WHERE id = 1 FOR UPDATE";
+
+/// numbers: deletes entries of the log.
+pub(super) static DELETE: LazyLock<Batch> = LazyLock::new(|| {
+    Batch::sized(RANGES, |size| {
+        format!("DELETE FROM acs_identity_changes WHERE seq IN ({})", vec!["?"; size].join(", "))
+    })
+});
 
 /// The highest number in the log, and the highest that was deleted from it.
 const END: &str = "SELECT COALESCE((SELECT max(seq) FROM acs_identity_changes), 0), seq FROM acs_identity_trimmed";
@@ -57,7 +68,7 @@ static NUMBERS_AMONG: LazyLock<Batch> = LazyLock::new(|| {
     })
 });
 
-/// Sizes of a statement that looks into several ranges. A list is filled up by repeating its last one.
+/// Sizes of a statement about several numbers or ranges of them. A list is filled up by repeating its last one.
 const RANGES: &[usize] = &[1, 8, 64, 512];
 
 fn ranges(size: usize) -> String {
@@ -89,6 +100,25 @@ pub(super) async fn read(
         None => Ok(Reading { position: end(connection).await?, changes: Vec::new(), gap: false, more: false }),
         Some(position) => follow(connection, namespace, position.clone()).await,
     }
+}
+
+/// Deletes entries whose time is over, at most so many. None beyond one that is not committed yet: who subscribes later would
+/// not know of that.
+pub(super) async fn trim(connection: &mut Connection, limit: usize) -> Result<u64, Failure> {
+    MySql::fetch_optional(connection, HOLD_TRIMMED, &[]).await?;
+    let due = match MySql::fetch_all(connection, DUE, &[Value::Integer(limit as i64)]).await {
+        Err(Failure::Locked { .. }) => return Ok(0),
+        due => due?,
+    };
+    let numbers = due.iter().map(|row| number(row).map(Value::Integer)).collect::<Result<Vec<_>, _>>()?;
+    let mut deleted = 0;
+    for part in numbers.chunks(DELETE.largest().max(1)) {
+        let Some((size, sql)) = DELETE.covering(part.len()) else { break };
+        let mut values = part.to_vec();
+        values.resize(size, part[part.len() - 1]);
+        deleted += MySql::execute(connection, sql, &values).await?;
+    }
+    Ok(deleted)
 }
 
 /// Where the log ends: what is missing in it may be somebody's transaction that is under way.

@@ -31,7 +31,7 @@ use crate::store::SqlStore;
 /// those in the file that `ssl-ca` names. Without TLS, the password methods of MySQL 8 that need RSA are not supported.
 ///
 /// # What the server needs
-/// InnoDB with pages of at least 8 KiB; `autocommit` on; `binlog_format` not `STATEMENT`, if it has a binary log, and then also
+/// InnoDB with pages of at least 8 KiB; `binlog_format` not `STATEMENT`, if it has a binary log, and then also
 /// `log_bin_trust_function_creators` or the privilege to make triggers.
 ///
 /// # Change feed
@@ -175,6 +175,10 @@ impl Dialect for MySql {
         remote::answered::<Self, _>(connection, done)
     }
 
+    async fn trim(connection: &mut Self::Connection, limit: usize) -> Result<u64, Failure> {
+        feed::trim(connection, limit).await
+    }
+
     async fn read_log(
         connection: &mut Self::Connection,
         namespace: &str,
@@ -208,25 +212,30 @@ impl Remote for MySql {
     fn set_up(deadline: Duration) -> String {
         let (seconds, milliseconds) = (deadline.as_secs().max(1), deadline.as_millis());
         let fraction = deadline.as_secs_f64();
-        // MariaDB ends any statement, MySQL one that only reads. Each runs the comment that is for it, and skips the other.
+        // MariaDB ends any statement, MySQL one that only reads. Each runs the comment that is for it, and skips the other. The
+        // rest is what `REFUSED` wants, whatever the server's defaults are.
         format!(
             "SET autocommit = 1, innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}, \
-                net_read_timeout = {seconds}, net_write_timeout = {seconds} \
-                /*M! , max_statement_time = {fraction} */ /*!80000 , max_execution_time = {milliseconds} */"
+                net_read_timeout = {seconds}, net_write_timeout = {seconds}, \
+                sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', sql_select_limit = 18446744073709551615, \
+                completion_type = 0, sql_big_selects = 1 \
+                /*M! , max_statement_time = {fraction} */ /*!80000 , max_execution_time = {milliseconds} */; \
+            SET SESSION TRANSACTION READ WRITE"
         )
     }
 
     async fn check(connection: &mut Self::Connection) -> Result<(), Failure> {
-        let sql = "SELECT CAST(VERSION() AS BINARY), @@autocommit";
-        let row = Self::fetch_optional(connection, sql, &[]).await?.ok_or(Failure::Unreadable("version"))?;
+        let row = Self::fetch_optional(connection, SETTINGS, &[]).await?.ok_or(Failure::Unreadable("version"))?;
         let version = row.text(0).ok().flatten().ok_or(Failure::Unreadable("version"))?;
         if !is_known(version) {
             return Err(Failure::Setup("MySQL 8.0.1 or MariaDB 10.6, or later, is needed"));
         }
-        match row.integer(1) {
-            Ok(Some(1)) => Ok(()),
-            _ => Err(Failure::Setup("connections whose autocommit is off cannot be used")),
+        for (column, what) in (1..).zip(REFUSED) {
+            if !matches!(row.integer(column), Ok(Some(0))) {
+                return Err(Failure::Setup(what));
+            }
         }
+        Ok(())
     }
 
     async fn say(connection: &mut MySqlConnection, sql: SqlStr) -> Result<u64, sqlx::Error> {
@@ -241,6 +250,23 @@ impl Remote for MySql {
         fault::commit_refused(error)
     }
 }
+
+/// The version, and which of the settings that are refused there are.
+const SETTINGS: &str = "SELECT CAST(VERSION() AS BINARY), DATABASE() IS NULL, @@autocommit = 0, \
+    @@sql_select_limit < 18446744073709551615, @@sql_mode LIKE '%EMPTY_STRING_IS_NULL%', \
+    @@completion_type <> 'NO_CHAIN', @@sql_big_selects = 0, \
+    /*M! @@tx_read_only */ /*!80000 @@transaction_read_only */ <> 0";
+
+/// What is wrong with each of these settings.
+const REFUSED: [&str; 7] = [
+    "the URL names no database",
+    "connections whose autocommit is off cannot be used",
+    "connections with a sql_select_limit cannot be used",
+    "connections whose sql_mode has EMPTY_STRING_IS_NULL cannot be used",
+    "connections whose completion_type is not NO_CHAIN cannot be used",
+    "connections whose sql_big_selects is off cannot be used",
+    "connections whose transactions are read-only by default cannot be used",
+];
 
 /// Whether a server's version is one that the statements were written for. MariaDB says its name in it.
 fn is_known(version: &str) -> bool {

@@ -1,5 +1,4 @@
 -- version 1
-BEGIN;
 
 CREATE TABLE IF NOT EXISTS acs_identity_schema (
     version BIGINT NOT NULL PRIMARY KEY
@@ -40,35 +39,49 @@ INSERT IGNORE INTO acs_identity_trimmed (id, seq) VALUES (1, 0);
 
 DROP TRIGGER IF EXISTS acs_identity_mappings_insert;
 
+DELIMITER //
 CREATE TRIGGER acs_identity_mappings_insert AFTER INSERT ON acs_identity_mappings FOR EACH ROW
-INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after, at)
-SELECT NEW.namespace, NEW.acs_id, NEW.revision, NULL, NEW.customer_id, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) FROM (SELECT 1) AS one
-WHERE NEW.customer_id IS NOT NULL;
+IF NEW.customer_id IS NOT NULL THEN
+    INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after, at)
+    VALUES (NEW.namespace, NEW.acs_id, NEW.revision, NULL, NEW.customer_id, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)));
+END IF //
+DELIMITER ;
 
 DROP TRIGGER IF EXISTS acs_identity_mappings_update;
 
+DELIMITER //
 CREATE TRIGGER acs_identity_mappings_update AFTER UPDATE ON acs_identity_mappings FOR EACH ROW
-INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after, at)
-SELECT NEW.namespace, NEW.acs_id, NEW.revision, OLD.customer_id, NEW.customer_id, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) FROM (SELECT 1) AS one
-WHERE OLD.namespace = NEW.namespace AND OLD.acs_id = NEW.acs_id
-    AND (OLD.customer_id IS NOT NULL OR NEW.customer_id IS NOT NULL)
-    AND NOT (OLD.customer_id <=> NEW.customer_id AND OLD.properties <=> NEW.properties
-        AND OLD.created_at <=> NEW.created_at AND OLD.expires_at <=> NEW.expires_at AND OLD.revision <=> NEW.revision)
-    AND (NEW.customer_id IS NULL AND NEW.revision = OLD.revision
-        AND NEW.expires_at - OLD.expires_at >= 3600000000) IS NOT TRUE
-UNION ALL
-SELECT OLD.namespace, OLD.acs_id, NULL, OLD.customer_id, NULL, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) FROM (SELECT 1) AS one
-WHERE (OLD.namespace <> NEW.namespace OR OLD.acs_id <> NEW.acs_id) AND OLD.customer_id IS NOT NULL
-UNION ALL
-SELECT NEW.namespace, NEW.acs_id, NEW.revision, NULL, NEW.customer_id, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) FROM (SELECT 1) AS one
-WHERE (OLD.namespace <> NEW.namespace OR OLD.acs_id <> NEW.acs_id) AND NEW.customer_id IS NOT NULL;
+IF OLD.namespace = NEW.namespace AND OLD.acs_id = NEW.acs_id THEN
+    IF (OLD.customer_id IS NOT NULL OR NEW.customer_id IS NOT NULL)
+        AND NOT (OLD.customer_id <=> NEW.customer_id AND OLD.properties <=> NEW.properties
+            AND OLD.created_at <=> NEW.created_at AND OLD.expires_at <=> NEW.expires_at AND OLD.revision <=> NEW.revision)
+        AND (NEW.customer_id IS NULL AND NEW.revision = OLD.revision
+            AND NEW.expires_at - OLD.expires_at >= 3600000000) IS NOT TRUE
+    THEN
+        INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after, at)
+        VALUES (NEW.namespace, NEW.acs_id, NEW.revision, OLD.customer_id, NEW.customer_id, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)));
+    END IF;
+ELSE
+    IF OLD.customer_id IS NOT NULL THEN
+        INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after, at)
+        VALUES (OLD.namespace, OLD.acs_id, NULL, OLD.customer_id, NULL, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)));
+    END IF;
+    IF NEW.customer_id IS NOT NULL THEN
+        INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after, at)
+        VALUES (NEW.namespace, NEW.acs_id, NEW.revision, NULL, NEW.customer_id, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)));
+    END IF;
+END IF //
+DELIMITER ;
 
 DROP TRIGGER IF EXISTS acs_identity_mappings_delete;
 
+DELIMITER //
 CREATE TRIGGER acs_identity_mappings_delete AFTER DELETE ON acs_identity_mappings FOR EACH ROW
-INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after, at)
-SELECT OLD.namespace, OLD.acs_id, NULL, OLD.customer_id, NULL, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) FROM (SELECT 1) AS one
-WHERE OLD.customer_id IS NOT NULL;
+IF OLD.customer_id IS NOT NULL THEN
+    INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after, at)
+    VALUES (OLD.namespace, OLD.acs_id, NULL, OLD.customer_id, NULL, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)));
+END IF //
+DELIMITER ;
 
 DROP TRIGGER IF EXISTS acs_identity_changes_trim;
 
@@ -77,7 +90,6 @@ UPDATE acs_identity_trimmed SET seq = GREATEST(seq, OLD.seq) WHERE id = 1;
 
 INSERT IGNORE INTO acs_identity_schema (version) VALUES (1);
 
-COMMIT;
 -- what was in it
 INSERT INTO acs_identity_mappings (namespace, acs_id, customer_id, properties, created_at, expires_at, revision) VALUES
 ('default', '8:acs:r_a', 'bob', '{"team":"blue","note":"\\"quoted\\" é"}', 1750000000000001, NULL, 1750000000000001),
