@@ -54,6 +54,8 @@ struct Subscription {
 
 /// Connections to all servers, each of which tells of what was changed there.
 struct Listening {
+    /// Whether all servers do. Where one can't or may not, everything may have changed with every heartbeat.
+    told: bool,
     connections: Vec<MultiplexedConnection>,
     news: mpsc::UnboundedReceiver<News>,
     /// How many keys are in the news.
@@ -117,7 +119,11 @@ impl Subscription {
                     self.ready.push_back(Change::Live);
                     return Some(Change::Lost(LostReason::Flushed));
                 }
-                Event::Heartbeat if listening.is_alive(&self.store).await => {}
+                Event::Heartbeat if listening.is_alive(&self.store).await => {
+                    if !listening.told {
+                        return Some(Change::All);
+                    }
+                }
                 Event::Heartbeat | Event::News(News::Cut) => return Some(self.lost(LostReason::Disconnected)),
                 Event::Moved if self.store.nodes().is_closed() => return None,
                 Event::Moved => return Some(self.lost(LostReason::Disconnected)),
@@ -143,8 +149,9 @@ impl Listening {
         let waiting = Arc::new(AtomicUsize::new(0));
         let connections =
             servers.nodes.iter().map(|node| subscribe(node, store.keys().prefix(), sender.clone(), waiting.clone()));
-        let connections = try_join_all(connections).await?;
-        Ok(Self { connections, news, waiting, topology, next_heartbeat: Instant::now() + HEARTBEAT })
+        let (connections, told): (Vec<_>, Vec<_>) = try_join_all(connections).await?.into_iter().unzip();
+        let told = told.into_iter().all(|told| told);
+        Ok(Self { told, connections, news, waiting, topology, next_heartbeat: Instant::now() + HEARTBEAT })
     }
 
     async fn event(&mut self) -> Event {
@@ -173,12 +180,13 @@ impl Listening {
     }
 }
 
+/// A connection to a server, and whether it tells what is changed there.
 async fn subscribe(
     node: &Node,
     prefix: &str,
     sender: mpsc::UnboundedSender<News>,
     waiting: Arc<AtomicUsize>,
-) -> Result<MultiplexedConnection, Failure> {
+) -> Result<(MultiplexedConnection, bool), Failure> {
     let tell = move |push: PushInfo| {
         let Some(news) = read(&push) else { return Ok(()) };
         if let News::Keys(keys) = &news
@@ -193,8 +201,9 @@ async fn subscribe(
     let mut track = cmd("CLIENT");
     track.arg("TRACKING").arg("ON").arg("BCAST").arg("PREFIX").arg(prefix);
     match connection.send_packed_command(&track).await {
-        Ok(Value::ServerError(error)) => Err(connect_failure(&error.into())),
-        Ok(_) => Ok(connection),
+        // It does not know the command, or does not let this user.
+        Ok(Value::ServerError(_)) => Ok((connection, false)),
+        Ok(_) => Ok((connection, true)),
         Err(error) => Err(connect_failure(&error)),
     }
 }

@@ -69,15 +69,21 @@ async fn read_page(store: &RedisStore, mut place: Place, page: &PageRequest) -> 
     if store.nodes().is_closed() {
         return Err(Failure::Closed);
     }
-    let topology = store.nodes().topology();
     let is_first = page.cursor().is_none();
+    if is_first {
+        store.nodes().look_again().await?;
+    }
+    let topology = store.nodes().topology();
     if is_first {
         place.topology = topology.fingerprint();
     } else if place.topology != topology.fingerprint() {
         return Err(Failure::Moved);
     }
     let node = topology.nodes.get(place.node).ok_or(Failure::Moved)?;
-    let Step { process, next, mut ids } = step(store, node, place.step, page.limit(), end).await?;
+    let Step { process, slots, next, mut ids } = step(store, node, place.step, page.limit(), end).await?;
+    if slots.is_some_and(|slots| !topology.has_slots(place.node, &slots)) {
+        return Err(Failure::Moved);
+    }
     // Of the first page of each server, which process it is.
     if place.process.is_empty() {
         place.process = process;
@@ -108,7 +114,14 @@ async fn read_page(store: &RedisStore, mut place: Place, page: &PageRequest) -> 
             place.last = ids.last().map(|id| id.as_str().to_owned()).unwrap_or_default();
             Some(place)
         }
-        (false, 0) if place.node + 1 == topology.nodes.len() => None,
+        (false, 0) if place.node + 1 == topology.nodes.len() => {
+            // What went from a server that was yet to be listed to one that had been would be missing.
+            store.nodes().look_again().await?;
+            if store.nodes().topology().fingerprint() != place.topology {
+                return Err(Failure::Moved);
+            }
+            None
+        }
         (false, 0) => Some(Place { topology: place.topology, node: place.node + 1, ..Place::default() }),
         (false, step) => Some(Place { step, last: String::new(), ..place }),
     };
@@ -118,6 +131,8 @@ async fn read_page(store: &RedisStore, mut place: Place, page: &PageRequest) -> 
 /// What a server lists in one step.
 struct Step {
     process: String,
+    /// In a cluster, the slots that the server has: first and last of each range.
+    slots: Option<Vec<(u16, u16)>>,
     /// The next step; 0 if this was the last one.
     next: u64,
     ids: Vec<AcsId>,
@@ -152,11 +167,10 @@ async fn step(store: &RedisStore, node: &Node, step: u64, count: u32, end: Insta
         let [info, scanned, nodes @ ..] = &answers[..] else { return Err(Failure::Answer) };
         let info = answer::text(info)?;
         let process = info.lines().find_map(|line| line.strip_prefix("run_id:")).ok_or(Failure::Answer)?;
-        if let [nodes] = nodes
-            && moves(answer::text(nodes)?)
-        {
-            return Err(Failure::Moved);
-        }
+        let slots = match nodes {
+            [nodes] => Some(slots(answer::text(nodes)?).ok_or(Failure::Moved)?),
+            _ => None,
+        };
         let [next, keys] = answer::array(scanned)? else { return Err(Failure::Answer) };
         let next = answer::text(next)?.parse().map_err(|_| Failure::Answer)?;
         let mut ids = Vec::new();
@@ -165,19 +179,33 @@ async fn step(store: &RedisStore, node: &Node, step: u64, count: u32, end: Insta
                 ids.push(AcsId::new(id).map_err(|_| Failure::Unreadable)?);
             }
         }
-        return Ok(Step { process: process.trim().to_owned(), next, ids });
+        return Ok(Step { process: process.trim().to_owned(), slots, next, ids });
     }
     Err(last)
 }
 
-/// Whether the node that was asked is giving keys away or getting some: its own line then ends with such slots, in brackets.
-fn moves(nodes: &str) -> bool {
-    nodes.lines().any(|line| line.contains("myself") && line.contains('['))
+/// The slots of the node that was asked; `None` if it is giving keys away or getting some, which its own line tells in brackets.
+fn slots(nodes: &str) -> Option<Vec<(u16, u16)>> {
+    let own = nodes.lines().find(|line| line.split(' ').nth(2).is_some_and(|flags| flags.contains("myself")))?;
+    let range = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        Some((first.parse().ok()?, last.parse().ok()?))
+    };
+    own.split_ascii_whitespace().skip(8).map(range).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_tells_its_slots_and_whether_they_move() {
+        let nodes = "aa 127.0.0.1:7001@17001 master - 0 1 2 connected 5461-10922\n\
+            bb 127.0.0.1:7000@17000 myself,master - 0 0 1 connected 0-5459 5461";
+        assert_eq!(slots(nodes), Some(vec![(0, 5459), (5461, 5461)]));
+        assert_eq!(slots(&format!("{nodes} [5460->-aa]")), None);
+        assert_eq!(slots("aa 127.0.0.1:7001@17001 master - 0 1 2 connected 0-16383"), None);
+    }
 
     #[test]
     fn a_cursor_is_read_as_it_was_written() {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, MutexGuard, watch};
 use tokio::time::Instant;
 
 use crate::error::Failure;
@@ -76,15 +76,25 @@ impl Nodes {
 
     /// Looks for the servers anew, unless somebody has since this topology was seen.
     pub(crate) async fn look(&self, seen: u64) -> Result<(), Failure> {
-        let mut last = self.looking.lock().await;
+        let last = self.looking.lock().await;
+        let recent = last.is_some_and(|last| last.elapsed() < SHORTEST_LOOK);
+        let present = self.topology().number;
+        if !self.is_closed() && (recent || (present != seen && present != 0)) {
+            return Ok(());
+        }
+        self.renew(last).await
+    }
+
+    /// Looks for the servers anew in any case.
+    pub(crate) async fn look_again(&self) -> Result<(), Failure> {
+        self.renew(self.looking.lock().await).await
+    }
+
+    async fn renew(&self, mut last: MutexGuard<'_, Option<Instant>>) -> Result<(), Failure> {
         if self.is_closed() {
             return Err(Failure::Closed);
         }
-        let recent = last.is_some_and(|last| last.elapsed() < SHORTEST_LOOK);
         let present = self.topology();
-        if recent || (present.number != seen && present.number != 0) {
-            return Ok(());
-        }
         let found = self.discover(&present).await;
         *last = Some(Instant::now());
         let found = found?;

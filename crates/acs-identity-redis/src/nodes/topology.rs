@@ -56,6 +56,15 @@ impl Topology {
         found.into_values().collect()
     }
 
+    /// Whether a node has just these slots: first and last of each range.
+    pub(crate) fn has_slots(&self, node: usize, ranges: &[(u16, u16)]) -> bool {
+        let mut mine = vec![false; SLOTS];
+        for (first, last) in ranges {
+            mine.get_mut(usize::from(*first)..=usize::from(*last)).unwrap_or_default().fill(true);
+        }
+        self.owners.iter().zip(mine).all(|(owner, mine)| (usize::from(*owner) == node) == mine)
+    }
+
     /// Whether the same servers have the same slots.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         let addresses = |topology: &Self| -> Vec<(String, u16)> {
@@ -66,7 +75,7 @@ impl Topology {
 
     /// Stands for who has which slots.
     pub(crate) fn fingerprint(&self) -> u64 {
-        // Of fixed keys, so that another process makes the same of it.
+        // Of fixed keys, so that another process of the same build makes the same of it.
         let mut hasher = DefaultHasher::new();
         for node in &self.nodes {
             (&node.host, node.port).hash(&mut hasher);

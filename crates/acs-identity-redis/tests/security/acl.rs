@@ -233,6 +233,9 @@ async fn the_feed_needs_one_command_more() {
     let deployment = Deployment::standalone(&server);
     allow(&deployment.urls, READ_ONLY_KEYS, READ).await;
     assert!(!feed_lives(&deployment, &writer).await);
+    // Without being told, it can only say that anything may have changed.
+    let mut changes = deployment.open().await.unwrap().changes();
+    assert_eq!([changes.next().await, changes.next().await], [Some(Change::Live), Some(Change::All)]);
     allow(&deployment.urls, READ_ONLY_KEYS, &[READ, FEED].concat()).await;
     assert!(feed_lives(&deployment, &writer).await);
 }

@@ -1,0 +1,69 @@
+//! A listing ends with an error where something may be missing from it.
+#![allow(clippy::unwrap_used)]
+
+use acs_identity_core::{ErrorKind, Link, MappingStore, MappingStoreExt, PageRequest};
+use acs_identity_redis::{RedisOptions, RedisStore};
+use acs_identity_servers::{Cluster, Kind, Server};
+use futures::TryStreamExt;
+
+const MAPPINGS: usize = 300;
+
+async fn fill(store: &RedisStore) {
+    let links: Vec<Link> =
+        (0..MAPPINGS).map(|n| Link::create(format!("8:acs:r_{n}").parse().unwrap(), "ann".parse().unwrap())).collect();
+    for linked in store.link_many(&links).await {
+        linked.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_slot_that_goes_to_another_node_between_two_pages_ends_the_listing() {
+    let cluster = Cluster::start().unwrap();
+    let store = RedisOptions::cluster(cluster.urls()).open().await.unwrap();
+    fill(&store).await;
+    let all: Vec<_> = store.scan_all().try_collect().await.unwrap();
+    assert_eq!(all.len(), MAPPINGS);
+
+    // From a node that is listed late to one that is listed early, and the other way round.
+    let mut by_port: Vec<usize> = cluster.masters();
+    by_port.sort_by_key(|node| cluster.node(*node).port());
+    // Some slots of a third of all.
+    let slots_of = |node: usize| {
+        let first = [100, 5600, 11100].into_iter().find(|slot| cluster.master_of(*slot) == Some(node)).unwrap();
+        first..first + 40
+    };
+    for (from, to) in [(by_port[2], by_port[0]), (by_port[0], by_port[2])] {
+        let first = store.scan(PageRequest::first(20).unwrap()).await.unwrap();
+        for slot in slots_of(from) {
+            let migration = cluster.migrate_slot(slot, to).unwrap();
+            migration.finish().unwrap();
+        }
+        let mut next = first.next;
+        let ended = loop {
+            let Some(cursor) = next else { break Ok(()) };
+            match store.scan(PageRequest::first(20).unwrap().after(cursor)).await {
+                Ok(page) => next = page.next,
+                Err(error) => break Err(error),
+            }
+        };
+        let error = ended.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.to_string().contains("begin anew"), "{error}");
+        let all: Vec<_> = store.scan_all().try_collect().await.unwrap();
+        assert_eq!(all.len(), MAPPINGS, "a new listing is whole");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_was_started_again_ends_the_listing() {
+    let mut server = Server::start_with(Kind::Redis, &[("appendonly", "yes")]).unwrap();
+    let store = RedisOptions::url(server.url()).open().await.unwrap();
+    fill(&store).await;
+    let first = store.scan(PageRequest::first(20).unwrap()).await.unwrap();
+    server.kill();
+    server.restart().unwrap();
+    let second = store.scan(PageRequest::first(20).unwrap().after(first.next.unwrap())).await;
+    assert!(second.unwrap_err().to_string().contains("begin anew"));
+    let all: Vec<_> = store.scan_all().try_collect().await.unwrap();
+    assert_eq!(all.len(), MAPPINGS);
+}
