@@ -8,7 +8,7 @@ use std::process::Command;
 
 use acs_identity::redis::RedisOptions;
 use acs_identity::sql::PostgresOptions;
-use acs_identity::{Link, MappingStore, Resolver};
+use acs_identity::{Link, MappingStore};
 use acs_identity_servers::{Kind, Server};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
 
