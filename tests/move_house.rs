@@ -3,8 +3,12 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use acs_identity_servers::{Kind, database};
+use acs_identity::redis::RedisOptions;
+use acs_identity::sql::SqliteOptions;
+use acs_identity::{AcsId, CustomerId, MappingStore, MappingStoreExt, Namespace};
+use acs_identity_servers::{Kind, cluster_urls, database, url};
 use acs_identity_tests::{Folder, Run, command, run};
 use serde_json::{Value, json};
 
@@ -77,6 +81,42 @@ async fn mappings_go_through_all_databases_and_no_password_is_shown() {
     // Once more, over what is there.
     let run = move_house(&[&first, postgres.url().as_ref()]);
     assert_eq!((run.code, told(&run)[0]), (Some(0), "copied: written 0, there already 3"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mappings_go_through_redis_and_a_cluster_of_it() {
+    let folder = Folder::new();
+    let last = folder.sqlite("last.db");
+    let (redis, nodes) = (url(Kind::Redis), cluster_urls());
+    // The first with all that stands before its address, of the others the address alone.
+    let addresses = nodes.iter().skip(1).map(|node| node.rsplit(['@', '/']).next().expect("an address"));
+    let first = nodes[0].replacen("://", "-cluster://", 1);
+    let cluster = [first.as_str()].into_iter().chain(addresses).collect::<Vec<_>>().join(",");
+    // Others may use the same servers.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_nanos();
+    let namespace = Namespace::new(&format!("move-{}-{now}", std::process::id())).expect("a namespace");
+    let journey: [&OsStr; 4] = ["memory:".as_ref(), redis.as_ref(), cluster.as_ref(), &last];
+    for leg in journey.windows(2) {
+        let run = move_house(&[&["--namespace".as_ref(), namespace.as_str().as_ref()], leg].concat());
+        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
+        let told = told(&run);
+        assert!(told.iter().any(|line| line.starts_with("copied: written 2500")), "{told:?}");
+        assert_eq!(told.last(), Some(&"nothing differs"));
+    }
+
+    // Customers and properties are the made-up ones, in both directions.
+    let (id, customer) = ("8:acs:example_00000006".parse::<AcsId>().expect("an ID"), CustomerId::from(3_u64));
+    let from = RedisOptions::cluster(nodes).namespace(namespace.clone()).open().await.expect("the cluster");
+    let path = last.to_str().and_then(|store| store.strip_prefix("sqlite:")).expect("UTF-8");
+    let to = SqliteOptions::file(path).namespace(namespace).open().await.expect("the file");
+    for store in [&from as &dyn MappingStore, &to] {
+        let mappings = store.all_mappings_of(&customer).await.expect("the mappings");
+        let ids: Vec<_> = mappings.iter().map(|mapping| mapping.acs_id.as_str()).collect();
+        assert_eq!(ids, ["8:acs:example_00000006", "8:acs:example_00000007"]);
+        let mapping = store.resolve(&id).await.expect("an answer").expect("a mapping");
+        assert_eq!(mapping.customer_id(), &customer);
+        assert_eq!(mapping.properties().get("device"), Some("phone"));
+    }
 }
 
 #[test]
@@ -184,6 +224,15 @@ fn no_password_is_shown_whatever_is_wrong_with_a_url() {
         "postgres:app:secret@127.0.0.1",
         "mysql://app:secret@127.0.0.1:1/app",
         "mysql://app:secret@127.0.0.1:x/app",
+        "redis://app:secret@127.0.0.1:1",
+        "redis://:secret@127.0.0.1:x",
+        "redis://app:a?secret@127.0.0.1:1",
+        "redis://secret:@127.0.0.1:1",
+        "rediss://app:secret@127.0.0.1:1/#insecure",
+        "redis-cluster://app:secret@127.0.0.1:1,127.0.0.1:2",
+        "redis-cluster://app:a#secret@127.0.0.1:1,127.0.0.1:2",
+        "redis-cluster://app:secret@127.0.0.1:1,127.0.0.1:2/3",
+        "redis-cluster:app:secret@127.0.0.1:1,",
         "mssql://app:secret@127.0.0.1/app",
         "--from=postgres://app:secret@127.0.0.1/app",
     ];
@@ -207,7 +256,15 @@ fn a_wrong_command_line_is_told_in_one_sentence() {
         (&["sqlite:a.db", "sqlite:b.db", "sqlite:c.db"], "FROM and TO are two stores, not 3; see --help"),
         (&["sqlite:a.db", "sqlite:a.db"], "FROM and TO are the same store"),
         (&["sqlite:a.db", "memory:"], "what is moved to memory: is gone at once; it can only be FROM"),
-        (&["sqlite:", "sqlite:b.db"], "a store is sqlite:PATH, postgres://…, mysql://… or memory:; see --help"),
+        (
+            &["sqlite:", "sqlite:b.db"],
+            "a store is sqlite:PATH, postgres://…, mysql://…, redis://…, redis-cluster://… or memory:; see --help",
+        ),
+        (
+            &["redis-cluster://127.0.0.1:1,127.0.0.1:2/3", "sqlite:b.db"],
+            "redis-cluster://127.0.0.1:1,127.0.0.1:2/3: \
+             backend misconfigured: a cluster has no databases but the first (open, redis)",
+        ),
         (&["--page-size", "1001"], r#"a page has 1 to 1000 mappings, not "1001""#),
         (&["--page-size", "0"], r#"a page has 1 to 1000 mappings, not "0""#),
         (&["--page-size"], "the number after --page-size is missing; see --help"),
@@ -223,7 +280,8 @@ fn a_wrong_command_line_is_told_in_one_sentence() {
 fn help_names_every_option() {
     let run = run("move_house", &["--help"]);
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
-    for option in ["sqlite:", "postgres://", "mysql://", "--checkpoint", "--namespace", "--page-size", "--list"] {
+    let stores = ["sqlite:", "postgres://", "mysql://", "redis://", "rediss://", "redis-cluster://", "memory:"];
+    for option in stores.into_iter().chain(["--checkpoint", "--namespace", "--page-size", "--list"]) {
         assert!(run.stdout.contains(option), "{option}");
     }
 }

@@ -91,7 +91,8 @@ async fn move_all(
 
 fn interrupted(error: &acs_identity::Error, saved: Option<&Saved>) -> String {
     let advice = match saved {
-        Some(_) => "the same command goes on from here",
+        // Redis ends a listing for good when it restarts.
+        Some(_) => "the same command goes on from here, or begins again if the file of --checkpoint is removed",
         None => "the same command begins again, and with --checkpoint could go on",
     };
     format!("{error}; {advice}")

@@ -19,6 +19,8 @@ Stores:
   sqlite:PATH              An SQLite file
   postgres://…             A PostgreSQL database; passwords are never shown
   mysql://…                A MySQL or MariaDB database
+  redis://…                A Redis server; rediss://… and rediss-cluster://… are with TLS
+  redis-cluster://…        A Redis cluster, by some nodes: redis-cluster://user:password@host:port,host:port
   memory:                  FROM alone: some made-up mappings
 
 Options:

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use acs_identity::redis::RedisOptions;
 use acs_identity::sql::{MySqlOptions, PostgresOptions, SqliteOptions};
 use acs_identity::{AcsId, CustomerId, Link, MappingStore, MemoryStore, Namespace, Properties};
 use acs_identity_examples::{Failure, shown};
@@ -19,6 +20,8 @@ pub(crate) enum Place {
     Sqlite(PathBuf),
     Postgres(String),
     MySql(String),
+    Redis(String),
+    RedisCluster(String),
 }
 
 impl Place {
@@ -28,8 +31,13 @@ impl Place {
             Some(("sqlite", path)) if !path.is_empty() => Self::Sqlite(path.into()),
             Some(("postgres" | "postgresql", _)) => Self::Postgres(text.to_owned()),
             Some(("mysql" | "mariadb", _)) => Self::MySql(text.to_owned()),
+            Some(("redis" | "rediss", _)) => Self::Redis(text.to_owned()),
+            Some(("redis-cluster" | "rediss-cluster", _)) => Self::RedisCluster(text.to_owned()),
             // Without the text: there may be a password in it.
-            _ => return Err("a store is sqlite:PATH, postgres://…, mysql://… or memory:; see --help".into()),
+            _ => {
+                let stores = "sqlite:PATH, postgres://…, mysql://…, redis://…, redis-cluster://… or memory:";
+                return Err(format!("a store is {stores}; see --help").into());
+            }
         })
     }
 
@@ -59,6 +67,10 @@ impl Place {
                 Self::MySql(url) => {
                     Arc::new(MySqlOptions::url(url).namespace(namespace).migrate(migrate).open().await?)
                 }
+                Self::Redis(url) => Arc::new(RedisOptions::url(url).namespace(namespace).open().await?),
+                Self::RedisCluster(url) => {
+                    Arc::new(RedisOptions::cluster(node_urls(url)).namespace(namespace).open().await?)
+                }
             })
         }
         .await;
@@ -74,8 +86,21 @@ impl fmt::Display for Place {
             Self::Sqlite(path) => write!(f, "sqlite:{}", shown(path)),
             Self::Postgres(url) => write!(f, "postgres://{}", public_part(url)),
             Self::MySql(url) => write!(f, "mysql://{}", public_part(url)),
+            Self::Redis(url) => write!(f, "redis://{}", public_part(url)),
+            Self::RedisCluster(url) => write!(f, "redis-cluster://{}", public_part(url)),
         }
     }
+}
+
+/// The URLs of nodes whose addresses are in one URL, with commas between them. All have what stands before and
+/// behind the addresses.
+fn node_urls(url: &str) -> Vec<String> {
+    let (scheme, rest) = url.split_once(':').unwrap_or_default();
+    let scheme = scheme.trim_end_matches("-cluster");
+    let slashes = rest.len() - rest.trim_start_matches('/').len();
+    let (login, rest) = rest.split_at(rest.rfind('@').map_or(slashes, |at| at + 1));
+    let (nodes, end) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    nodes.split(',').map(|node| format!("{scheme}:{login}{node}{end}")).collect()
 }
 
 /// The host and the database, if it is beyond doubt which part of the URL that is.

@@ -14,6 +14,7 @@ const MAX_LINES: usize = 400;
 const ARROWS: [(&str, &[&str]); 4] = [
     ("acs-identity-core", &[]),
     ("acs-identity-cache", &["acs-identity-core"]),
+    ("acs-identity-redis", &["acs-identity-core"]),
     ("acs-identity-sql", &["acs-identity-core"]),
     ("acs-identity-testkit", &["acs-identity-core"]),
 ];

@@ -77,7 +77,9 @@ pub trait MappingStore: Resolver {
     /// [`Capability::ScanExactlyOnce`](crate::Capability::ScanExactlyOnce) is declared, while writers go on.
     ///
     /// # Errors
-    /// `InvalidInput` if the cursor is not one of this listing.
+    /// `InvalidInput` if the cursor is not one of this listing. `Unavailable`, for as long as the cursor is used, if it is one of a
+    /// cluster whose nodes, or their slots, have changed since: then begin anew without one. So do not ask again with the same
+    /// cursor without a limit.
     async fn scan(&self, page: PageRequest) -> Result<Page<Mapping>>;
 
     /// Frees the space of at most so many expired mappings, and answers with how many there were. Expired mappings

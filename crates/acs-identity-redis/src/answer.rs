@@ -22,6 +22,11 @@ pub(crate) fn text(value: &Value) -> Result<&str, Failure> {
     }
 }
 
+/// The value of a line `name:value`, of which some answers are made.
+pub(crate) fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
 pub(crate) fn array(value: &Value) -> Result<&[Value], Failure> {
     match value {
         Value::Array(values) => Ok(values),

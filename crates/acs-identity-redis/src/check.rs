@@ -7,7 +7,7 @@ use crate::answer;
 use crate::error::Failure;
 use crate::nodes::{Ask, Nodes, Sort};
 
-/// Checks each server once, when a store is opened.
+/// Checks each server once, when a store is opened: one that joins the cluster or is promoted later is not checked.
 pub(crate) async fn servers(nodes: &Nodes, allow_eviction: bool, waits: bool, end: Instant) -> Result<(), Failure> {
     let slots = nodes.topology().slot_of_each();
     let ask = |words: &[&str]| -> Vec<Ask> {
@@ -28,20 +28,20 @@ pub(crate) async fn servers(nodes: &Nodes, allow_eviction: bool, waits: bool, en
 }
 
 fn server(info: &str, is_whole: bool, allow_eviction: bool) -> Result<(), Failure> {
-    match field(info, "redis_mode") {
+    match answer::field(info, "redis_mode") {
         Some("cluster") if is_whole => {
             return Err(Failure::Setup("the server is part of a cluster; name it as one"));
         }
         Some("sentinel") => return Err(Failure::Setup("the server is a sentinel; name it as one")),
         _ => {}
     }
-    if !is_known(field(info, "redis_version").ok_or(Failure::Answer)?) {
+    if !is_supported(answer::field(info, "redis_version").ok_or(Failure::Answer)?) {
         return Err(Failure::Setup("Redis 7.0 or Valkey 7.2, or later, is needed"));
     }
-    if is_whole && field(info, "role") == Some("slave") {
+    if is_whole && answer::field(info, "role") == Some("slave") {
         return Err(Failure::Replica);
     }
-    match field(info, "maxmemory_policy").ok_or(Failure::Answer)? {
+    match answer::field(info, "maxmemory_policy").ok_or(Failure::Answer)? {
         "noeviction" => Ok(()),
         _ if allow_eviction => Ok(()),
         _ => Err(Failure::Setup(
@@ -50,11 +50,7 @@ fn server(info: &str, is_whole: bool, allow_eviction: bool) -> Result<(), Failur
     }
 }
 
-fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
-    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
-}
-
 /// Valkey says the version of Redis that it is like.
-fn is_known(version: &str) -> bool {
+fn is_supported(version: &str) -> bool {
     version.split('.').next().and_then(|major| major.parse().ok()).is_some_and(|major: u32| major >= 7)
 }

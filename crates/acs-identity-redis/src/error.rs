@@ -14,7 +14,9 @@ pub(crate) enum Failure {
     Server { kind: ErrorKind, what: &'static str, code: Code },
     #[error("no connection to the server could be made")]
     NoConnection,
-    #[error("the server takes connections and ends them at once; it may take only those with TLS (`rediss://`)")]
+    #[error(
+        "the server takes connections and ends them at once; it may take only those with TLS (`rediss://`), or have too many (`maxclients`)"
+    )]
     Rejected,
     #[error("no connection with TLS could be made in time; the server may not speak TLS on this port")]
     Silent,
@@ -37,6 +39,8 @@ pub(crate) enum Failure {
     Unacknowledged,
     #[error("the write was on its way for so long that it was not done")]
     TooLate,
+    #[error("not tried, as an earlier part of the batch failed")]
+    NotTried,
     #[error("the task of the call ended without an answer")]
     Task,
     #[error("a stored record cannot be read")]
@@ -77,7 +81,7 @@ pub(crate) enum Elsewhere {
     Here,
     /// Here, once the server has been given the script.
     WithScript,
-    /// At this address, this time only.
+    /// At this address, this time only; an empty host is that of the server that says so.
     Ask(String, u16),
     /// The nodes have to be looked for anew.
     Unknown,
@@ -172,7 +176,10 @@ fn other(error: &RedisError) -> Failure {
         "MISCONF" => (ErrorKind::Unavailable, "the server cannot write to its disk, and takes no writes"),
         "NOREPLICAS" => (ErrorKind::Unavailable, "the server has too few replicas, and takes no writes"),
         "BUSY" => (ErrorKind::Unavailable, "the server is busy with somebody's script"),
-        "UNKILLABLE" | "CROSSSLOT" => (ErrorKind::Misconfigured, "the server is part of a cluster; name it as one"),
+        "CROSSSLOT" => (ErrorKind::Misconfigured, "the server is part of a cluster; name it as one"),
+        "ERR" if error.detail().is_some_and(|detail| detail.starts_with("max number of clients")) => {
+            (ErrorKind::Unavailable, "the server has as many connections as it may (`maxclients`)")
+        }
         "WRONGTYPE" => (ErrorKind::Corrupt, "a key of the store holds something else"),
         _ => (ErrorKind::Internal, "the server refused the command"),
     };
@@ -191,10 +198,11 @@ fn server(kind: ErrorKind, what: &'static str, error: &RedisError) -> Failure {
     Failure::Server { kind, what, code: Code(error.code().unwrap_or("without a code").to_owned()) }
 }
 
-/// A host and a port, as a cluster writes them.
-pub(crate) fn address(text: &str) -> Option<(String, u16)> {
+/// A host and a port, as a cluster writes them. A node that does not know the host leaves it out, or writes `?`.
+fn address(text: &str) -> Option<(String, u16)> {
     let (host, port) = text.rsplit_once(':')?;
-    Some((host.to_owned(), port.parse().ok()?)).filter(|(host, _)| !host.is_empty())
+    let host = if host == "?" { "" } else { host };
+    Some((host.to_owned(), port.parse().ok()?))
 }
 
 impl Failure {
@@ -204,6 +212,11 @@ impl Failure {
             Self::OutcomeUnknown | Self::Unacknowledged => Self::NoAnswer,
             failure => failure,
         }
+    }
+
+    /// Whether it only tells that somebody could not be reached.
+    pub(crate) fn is_of_connection(&self) -> bool {
+        matches!(self, Self::NoConnection | Self::Rejected | Self::Silent | Self::Cut | Self::NoAnswer)
     }
 
     fn kind(&self) -> ErrorKind {
@@ -217,6 +230,7 @@ impl Failure {
             | Self::Divided
             | Self::Replica
             | Self::Closed
+            | Self::NotTried
             | Self::Moved => ErrorKind::Unavailable,
             Self::NoAnswer | Self::TooLate => ErrorKind::Timeout,
             Self::OutcomeUnknown | Self::Unacknowledged => ErrorKind::OutcomeUnknown,

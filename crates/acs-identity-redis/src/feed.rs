@@ -16,9 +16,11 @@ use redis::{AsyncConnectionConfig, PushInfo, PushKind, Value, cmd};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::answer;
 use crate::error::{Failure, connect_failure};
 use crate::keys::Key;
 use crate::nodes::{Node, Topology, random_fraction};
+use crate::scan;
 use crate::store::RedisStore;
 
 /// How often each server is asked whether it is still there, and the deployment whether it has changed.
@@ -63,6 +65,8 @@ struct Listening {
     /// Tells when other servers have the keys.
     topology: watch::Receiver<Arc<Topology>>,
     next_heartbeat: Instant,
+    /// Whether keys are on their way to a server that may not tell yet, since it has no slots.
+    moving: bool,
 }
 
 enum News {
@@ -119,12 +123,17 @@ impl Subscription {
                     self.ready.push_back(Change::Live);
                     return Some(Change::Lost(LostReason::Flushed));
                 }
-                Event::Heartbeat if listening.is_alive(&self.store).await => {
-                    if !listening.told {
+                Event::Heartbeat => {
+                    // Once more when it is over.
+                    let untold = !listening.told || listening.moving;
+                    if !listening.is_alive(&self.store).await {
+                        return Some(self.lost(LostReason::Disconnected));
+                    }
+                    if untold || listening.moving {
                         return Some(Change::All);
                     }
                 }
-                Event::Heartbeat | Event::News(News::Cut) => return Some(self.lost(LostReason::Disconnected)),
+                Event::News(News::Cut) => return Some(self.lost(LostReason::Disconnected)),
                 Event::Moved if self.store.nodes().is_closed() => return None,
                 Event::Moved => return Some(self.lost(LostReason::Disconnected)),
             }
@@ -151,7 +160,15 @@ impl Listening {
             servers.nodes.iter().map(|node| subscribe(node, store.keys().prefix(), sender.clone(), waiting.clone()));
         let (connections, told): (Vec<_>, Vec<_>) = try_join_all(connections).await?.into_iter().unzip();
         let told = told.into_iter().all(|told| told);
-        Ok(Self { told, connections, news, waiting, topology, next_heartbeat: Instant::now() + HEARTBEAT })
+        Ok(Self {
+            told,
+            connections,
+            news,
+            waiting,
+            topology,
+            next_heartbeat: Instant::now() + HEARTBEAT,
+            moving: false,
+        })
     }
 
     async fn event(&mut self) -> Event {
@@ -170,13 +187,28 @@ impl Listening {
     /// Whether each server answers. Also looks whether others have the keys by now, which is then told in its own way.
     async fn is_alive(&mut self, store: &RedisStore) -> bool {
         let seen = self.topology.borrow().number;
-        let ping = cmd("PING");
-        let pings = self.connections.iter_mut().map(|connection| {
-            let ping = &ping;
-            async move { matches!(timeout(PATIENCE, connection.send_packed_command(ping)).await, Ok(Ok(_))) }
+        let mut question = cmd("PING");
+        if !store.nodes().is_whole() {
+            question = cmd("CLUSTER");
+            question.arg("NODES");
+        }
+        let answers = self.connections.iter_mut().map(|connection| {
+            let question = &question;
+            async move { timeout(PATIENCE, connection.send_packed_command(question)).await }
         });
-        let (alive, _) = futures::future::join(join_all(pings), timeout(PATIENCE, store.nodes().look(seen))).await;
-        alive.into_iter().all(|alive| alive)
+        let (answers, _) = futures::future::join(join_all(answers), timeout(PATIENCE, store.nodes().look(seen))).await;
+        self.moving = false;
+        for answer in &answers {
+            match answer {
+                Ok(Ok(Value::ServerError(_))) => self.moving = true,
+                Ok(Ok(nodes)) if !store.nodes().is_whole() => {
+                    self.moving |= answer::text(nodes).is_ok_and(|nodes| scan::slots(nodes).is_none());
+                }
+                Ok(Ok(_)) => {}
+                _ => return false,
+            }
+        }
+        true
     }
 }
 

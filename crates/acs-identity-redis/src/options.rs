@@ -136,7 +136,8 @@ impl RedisOptions {
     }
 
     /// Connects, and checks that the servers can keep the store's promises: their version, their `maxmemory-policy`, and whether they
-    /// are what the options say, one server, a primary or a cluster.
+    /// are what the options say, one server, a primary or a cluster. Each master is checked, this once: set servers that join later,
+    /// and replicas, which may be promoted, as the masters are.
     ///
     /// # Errors
     /// `Misconfigured` if the options make no sense, before anybody is asked, or a server is not fit, or TLS fails for a reason that

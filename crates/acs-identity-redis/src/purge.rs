@@ -19,7 +19,7 @@ use crate::write::{Told, records};
 const CHUNK: u32 = 500;
 
 pub(crate) async fn expired(store: &RedisStore, limit: u32) -> Result<u64> {
-    store.run(move |store| async move { all(&store, limit).await }).await?
+    store.run(store.end(), move |store| async move { all(&store, limit).await }).await?
 }
 
 async fn all(store: &RedisStore, limit: u32) -> Result<u64> {
@@ -74,8 +74,8 @@ async fn due(store: &RedisStore, part: u16, most: u32, end: Instant) -> Result<V
     let mut command = cmd("ZRANGE");
     command.arg(&key).arg("-inf").arg(now.as_micros()).arg("BYSCORE");
     command.arg("LIMIT").arg(0).arg(most).arg("WITHSCORES");
-    let answers = store.ask(&[Ask { slot: slot(&key), command, script: None }], end).await;
-    let entries = answer::scored(&answers.into_iter().next().unwrap_or(Err(Failure::Answer))?)?;
+    let answer = store.ask_one(Ask { slot: slot(&key), command, script: None }, end).await?;
+    let entries = answer::scored(&answer)?;
     let entry = |(member, at): (Vec<u8>, u64)| {
         let id = member::read(&member).and_then(|id| AcsId::new(id).ok());
         id.map(|id| (id, at)).ok_or(Failure::Unreadable)
@@ -87,7 +87,9 @@ async fn bury(store: &RedisStore, part: u16, due: Vec<(AcsId, u64)>) -> Result<u
     let told = |id: &AcsId| Ok((id.clone(), Told { what: "b", ..Told::default() }));
     let mut buried = 0;
     let mut done = Vec::with_capacity(due.len());
-    for ((id, at), written) in due.iter().zip(records(store, due.iter().map(|(id, _)| told(id)).collect()).await) {
+    let end = store.end();
+    let written = records(store, due.iter().map(|(id, _)| told(id)).collect(), end).await;
+    for ((id, at), written) in due.iter().zip(written) {
         let written = written?;
         buried += u64::from(written.changed);
         let key = store.keys().expiring_part(part);
@@ -96,10 +98,10 @@ async fn bury(store: &RedisStore, part: u16, due: Vec<(AcsId, u64)>) -> Result<u
         });
         done.push(match later {
             // The entry is that of an earlier write.
-            Some(later) => Step::expiring_at(key, id, &later),
+            Some(later) => Step::expiring_later(key, id, *at, &later),
             None => Step::expired(key, id, *at),
         });
     }
-    steps(store, &done, store.end()).await.into_iter().try_for_each(|done| done.map(drop))?;
+    steps(store, &done, end).await.into_iter().try_for_each(|done| done.map(drop))?;
     Ok(buried)
 }

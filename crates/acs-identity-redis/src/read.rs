@@ -1,6 +1,7 @@
 //! Lookups by ACS ID.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use acs_identity_core::{AcsId, Answer, Error, Resolution, Timestamp};
 use redis::{Cmd, Value, cmd};
@@ -8,14 +9,17 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::answer;
 use crate::clocks::Clocks;
-use crate::error::Failure;
+use crate::error::{Failure, Trouble};
 use crate::keys::slot;
-use crate::nodes::Ask;
+use crate::nodes::{Ask, Sort};
 use crate::record;
 use crate::store::RedisStore;
 
 /// How many keys one `MGET` has at most, so that no other client waits long for its turn.
 const KEYS: usize = 1000;
+
+/// How much older than the record the server's time may be by which it is judged.
+const SLOW: Duration = Duration::from_millis(50);
 
 pub(crate) async fn resolve(store: &RedisStore, id: &AcsId) -> Result<Option<Resolution>, Failure> {
     let end = store.end();
@@ -28,8 +32,8 @@ pub(crate) async fn resolve(store: &RedisStore, id: &AcsId) -> Result<Option<Res
         Some((resolution, Some(expires_at))) => {
             // Asked after the record was read, so what remains is rather too short than too long.
             let ask = Ask { slot: slot(&key), command: cmd("TIME"), script: None };
-            let now = store.ask(&[ask], end).await.pop().unwrap_or(Err(Failure::Answer))?;
-            Ok(lasting(resolution, Some(expires_at), answer::server_time(&now)?))
+            let now = answer::server_time(&store.ask_one(ask, end).await?)?;
+            Ok(lasting(resolution, Some(expires_at), now))
         }
     }
 }
@@ -40,13 +44,23 @@ async fn one(store: &RedisStore, command: &str, key: &str, end: Instant) -> Resu
     get.arg(command).arg(key);
     let topology = store.nodes().topology();
     let slot = if store.nodes().is_whole() { 0 } else { slot(key) };
-    if let Some(owner) = topology.owner(slot)
-        && let Ok(Ok(value)) = timeout_at(end, topology.nodes[owner].read(&get)).await
-    {
-        return Ok(value);
+    let mut sort = Sort::Read;
+    if let Some(owner) = topology.owner(slot) {
+        match timeout_at(end, topology.nodes[owner].read(&get)).await {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(Trouble::Final(failure))) => return Err(failure),
+            Ok(Err(Trouble::NotDone(..))) => {}
+            Ok(Err(Trouble::Lost(_))) => {
+                sort = Sort::ReadAgain;
+                // Whether or not something is found, it is sent once more.
+                let _ = timeout_at(end, store.nodes().look(topology.number)).await;
+            }
+            Err(_) => return Err(Failure::NoAnswer),
+        }
     }
-    // Once more, wherever the key may be by now.
-    store.ask(&[Ask { slot, command: get, script: None }], end).await.pop().unwrap_or(Err(Failure::Answer))
+    // Wherever the key may be by now.
+    let asks = [Ask { slot, command: get, script: None }];
+    store.nodes().each(&asks, sort, end).await.pop().unwrap_or(Err(Failure::Answer))
 }
 
 fn lasting(resolution: Resolution, expires_at: Option<Timestamp>, now: Timestamp) -> Option<Resolution> {
@@ -61,7 +75,7 @@ fn lasting(resolution: Resolution, expires_at: Option<Timestamp>, now: Timestamp
 pub(crate) async fn resolve_many<'a>(store: &RedisStore, ids: &'a [AcsId]) -> Vec<(&'a str, Answer)> {
     let mut seen = HashSet::with_capacity(ids.len());
     let distinct: Vec<&AcsId> = ids.iter().filter(|id| seen.insert(*id)).collect();
-    let records = records(store, &distinct).await;
+    let records = records(store, &distinct, store.end()).await;
     let mut answers = Vec::with_capacity(distinct.len());
     for (id, record) in distinct.into_iter().zip(records) {
         let answer = record.and_then(|(value, now)| match answer::bytes(&value)? {
@@ -78,7 +92,11 @@ pub(crate) async fn resolve_many<'a>(store: &RedisStore, ids: &'a [AcsId]) -> Ve
 }
 
 /// The records of IDs, each with its server's time when it had been read.
-pub(crate) async fn records(store: &RedisStore, ids: &[&AcsId]) -> Vec<Result<(Value, Timestamp), Failure>> {
+pub(crate) async fn records(
+    store: &RedisStore,
+    ids: &[&AcsId],
+    end: Instant,
+) -> Vec<Result<(Value, Timestamp), Failure>> {
     let keys: Vec<String> = ids.iter().map(|id| store.keys().record(id.as_str())).collect();
     let mut groups: Vec<(u16, Vec<usize>)> = Vec::new();
     if store.nodes().is_whole() {
@@ -90,7 +108,6 @@ pub(crate) async fn records(store: &RedisStore, ids: &[&AcsId]) -> Vec<Result<(V
         }
         groups.extend(by_slot);
     }
-    let end = store.end();
     let mut records: Vec<_> = keys.iter().map(|_| Err(Failure::Answer)).collect();
     grouped(store, &keys, &groups, end, &mut records).await;
     // Of a slot on its way, a node has some and another one the others: then one by one.
@@ -126,8 +143,16 @@ async fn grouped(
     let slots: Vec<u16> = groups.iter().map(|(slot, _)| *slot).collect();
     // Behind the other commands of its node.
     let clocks = Clocks::ask(store.nodes().topology(), &slots, &mut asks);
+    let started = Instant::now();
     let answers = store.ask(&asks, end).await;
-    let times: Vec<_> = slots.iter().map(|slot| clocks.read(*slot, &answers)).collect();
+    let mut times: Vec<_> = slots.iter().map(|slot| clocks.read(*slot, &answers)).collect();
+    if started.elapsed() > SLOW {
+        // A record may have been read long after the time, for instance once a cluster was whole again.
+        let mut asks = Vec::new();
+        let clocks = Clocks::ask(store.nodes().topology(), &slots, &mut asks);
+        let answers = store.ask(&asks, end).await;
+        times = slots.iter().map(|slot| clocks.read(*slot, &answers)).collect();
+    }
     for (((_, group), answer), now) in groups.iter().zip(answers).zip(times) {
         match (answer, now) {
             (Ok(Value::Array(values)), Ok(now)) if values.len() == group.len() => {

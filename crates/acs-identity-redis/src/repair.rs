@@ -2,6 +2,7 @@
 
 use acs_identity_core::{AcsId, CustomerId, MappingStoreExt, Result, Timestamp};
 use futures::TryStreamExt;
+use tokio::time::Instant;
 
 use crate::error::Failure;
 use crate::step::{Step, steps};
@@ -16,12 +17,12 @@ const MOST: usize = 100;
 const CHUNK: usize = 500;
 
 /// Takes out entries which their records did not bear out when they were read. What can't be done now is done the next time
-/// that somebody meets them.
+/// that somebody meets them, so it takes no longer than the call has left.
 ///
 /// In a cluster a record may become the customer's after it was read. So an entry is marked first, unless a writer has
 /// noted the intent to need it. Then its record is read once more, and if that does not bear it out either, the entry is swept away
 /// if it still has this mark: a writer who has come in between has taken it away, and one who had come before is still noted.
-pub(crate) async fn entries(store: &RedisStore, customer: &CustomerId, mut ids: Vec<AcsId>) {
+pub(crate) async fn entries(store: &RedisStore, customer: &CustomerId, mut ids: Vec<AcsId>, end: Instant) {
     ids.truncate(MOST);
     if ids.is_empty() {
         return;
@@ -30,10 +31,9 @@ pub(crate) async fn entries(store: &RedisStore, customer: &CustomerId, mut ids: 
     let work = |store: RedisStore| async move {
         let told = Told { what: "x", customer: Some(customer.clone()), ..Told::default() };
         if store.nodes().is_whole() {
-            records(&store, ids.into_iter().map(|id| Ok((id, told.clone()))).collect()).await;
+            records(&store, ids.into_iter().map(|id| Ok((id, told.clone()))).collect(), end).await;
             return;
         }
-        let end = store.end();
         let key = |id: &AcsId| store.keys().index(id, &customer);
         let marks: Vec<Step> = ids.iter().map(|id| Step::mark(key(id), id)).collect();
         let marked = steps(&store, &marks, end).await;
@@ -42,7 +42,7 @@ pub(crate) async fn entries(store: &RedisStore, customer: &CustomerId, mut ids: 
             .zip(marked)
             .filter_map(|(id, marked)| marked.ok().filter(|(_, done)| *done == 1).map(|(at, _)| (id, at)))
             .unzip();
-        let found = read::records(&store, &ids).await;
+        let found = read::records(&store, &ids, end).await;
         let wrong = ids.into_iter().zip(marked).zip(found).filter(|((id, _), found)| match found {
             Ok((value, _)) => match answer::bytes(value) {
                 Ok(Some(bytes)) => record::mapping(id, bytes)
@@ -55,7 +55,7 @@ pub(crate) async fn entries(store: &RedisStore, customer: &CustomerId, mut ids: 
         let sweeps: Vec<Step> = wrong.map(|((id, marked), _)| Step::sweep(key(id), id, marked)).collect();
         steps(&store, &sweeps, end).await;
     };
-    let _: Result<(), Failure> = store.run(work).await;
+    let _: Result<(), Failure> = store.run(end, work).await;
 }
 
 /// Makes the entry of each mapping. Answers with how many there are.
@@ -64,6 +64,7 @@ pub(crate) async fn rebuild(store: &RedisStore) -> Result<u64> {
     let mut count = 0;
     while let Some(mappings) = chunks.try_next().await.map_err(|error| error.1)? {
         count += mappings.len() as u64;
+        let end = store.end();
         let work = |store: RedisStore| async move {
             let place = |mapping: &acs_identity_core::Mapping| {
                 let key = store.keys().index(&mapping.acs_id, &mapping.customer_id);
@@ -75,9 +76,9 @@ pub(crate) async fn rebuild(store: &RedisStore) -> Result<u64> {
                 Some(Step::expiring_at(store.keys().expiring(&mapping.acs_id), &mapping.acs_id, &at))
             });
             let all: Vec<Step> = all.into_iter().chain(expiring).collect();
-            steps(&store, &all, store.end()).await.into_iter().try_for_each(|done| done.map(drop))
+            steps(&store, &all, end).await.into_iter().try_for_each(|done| done.map(drop))
         };
-        store.run(work).await??;
+        store.run(end, work).await??;
     }
     Ok(count)
 }

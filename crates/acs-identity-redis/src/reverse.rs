@@ -13,7 +13,7 @@ use crate::write::{Told, records};
 use crate::{answer, member, read, record, repair};
 
 /// How many mappings of a customer are unlinked at once.
-const CHUNK: u32 = 500;
+const CHUNK: usize = 500;
 
 /// A place in the list of a customer's mappings, which is in this order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,7 +47,7 @@ pub(crate) async fn mappings_of(
     let ids: Vec<AcsId> = entries.iter().map(Place::acs_id).collect::<Result<_, _>>()?;
     let next = entries.last().zip(ids.last()).filter(|_| more);
     let next = next.map(|(last, id)| Cursor::new(format!("c{}:{}", last.created_at, id.as_str())));
-    let found = read::records(store, &ids.iter().collect::<Vec<_>>()).await;
+    let found = read::records(store, &ids.iter().collect::<Vec<_>>(), end).await;
     let (mut items, mut doubtful) = (Vec::with_capacity(ids.len()), Vec::new());
     let mut read_at = Timestamp::from_micros(0);
     for (id, found) in ids.iter().zip(found) {
@@ -71,7 +71,7 @@ pub(crate) async fn mappings_of(
     }
     // An entry whose write was not finished may be in a wrong place.
     items.sort_by(|a, b| (a.created_at, &a.acs_id).cmp(&(b.created_at, &b.acs_id)));
-    repair::entries(store, customer, doubtful).await;
+    repair::entries(store, customer, doubtful, end).await;
     Ok(Page::new(items, next, read_at))
 }
 
@@ -118,8 +118,7 @@ async fn entries(
 /// The time of the server that has a part of a customer's index.
 async fn now(store: &RedisStore, customer: &CustomerId, end: Instant) -> Result<Timestamp, Failure> {
     let slot = slot(&store.keys().index_part(0, customer));
-    let answers = store.ask(&[Ask { slot, command: cmd("TIME"), script: None }], end).await;
-    answer::server_time(&answers.into_iter().next().unwrap_or(Err(Failure::Answer))?)
+    answer::server_time(&store.ask_one(Ask { slot, command: cmd("TIME"), script: None }, end).await?)
 }
 
 fn parse(cursor: &Cursor) -> Option<Place> {
@@ -131,25 +130,26 @@ fn parse(cursor: &Cursor) -> Option<Place> {
 
 pub(crate) async fn unlink_customer(store: &RedisStore, customer: &CustomerId) -> Result<u64> {
     let customer = customer.clone();
-    store.run(|store| async move { unlink_all(&store, &customer).await }).await?
+    let end = store.end();
+    store.run(end, move |store| async move { unlink_all(&store, &customer, end).await }).await?
 }
 
-/// Unlinks what is the customer's now. What is linked meanwhile has a later creation time, or another customer.
-async fn unlink_all(store: &RedisStore, customer: &CustomerId) -> Result<u64> {
-    let until = now(store, customer, store.end()).await?;
+/// Unlinks what is the customer's now, up to the last place in his list: no clock tells it, as what is imported has any creation
+/// time, and an entry may be made by another node's clock. What is linked meanwhile before that place goes, too.
+async fn unlink_all(store: &RedisStore, customer: &CustomerId, end: Instant) -> Result<u64> {
+    let Some(until) = last(store, customer, end).await? else { return Ok(0) };
     let mut after: Option<Place> = None;
     let mut removed = 0;
     loop {
-        let entries = entries(store, customer, after.as_ref(), CHUNK as usize, store.end()).await?;
-        let ids: Vec<AcsId> = entries
-            .iter()
-            .filter(|entry| entry.created_at <= until.as_micros())
-            .map(Place::acs_id)
-            .collect::<Result<_, _>>()?;
+        let end = store.end();
+        let mut entries = entries(store, customer, after.as_ref(), CHUNK, end).await?;
+        let is_end = entries.len() < CHUNK || entries.last().is_none_or(|last| *last >= until);
+        entries.retain(|entry| *entry <= until);
+        let ids: Vec<AcsId> = entries.iter().map(Place::acs_id).collect::<Result<_, _>>()?;
         let told =
             |id: &AcsId| Ok((id.clone(), Told { what: "f", customer: Some(customer.clone()), ..Told::default() }));
         let mut doubtful = Vec::new();
-        for (id, written) in ids.iter().zip(records(store, ids.iter().map(told).collect()).await) {
+        for (id, written) in ids.iter().zip(records(store, ids.iter().map(told).collect(), end).await) {
             let written = written?;
             let present = record::present(id, written.before.as_deref())?;
             match (&present, written.changed) {
@@ -157,10 +157,27 @@ async fn unlink_all(store: &RedisStore, customer: &CustomerId) -> Result<u64> {
                 _ => doubtful.push(id.clone()),
             }
         }
-        repair::entries(store, customer, doubtful).await;
-        match entries.into_iter().next_back() {
-            Some(last) if last.created_at <= until.as_micros() => after = Some(last),
-            _ => return Ok(removed),
+        repair::entries(store, customer, doubtful, end).await;
+        if is_end {
+            return Ok(removed);
         }
+        after = entries.pop();
     }
+}
+
+/// The last place in a customer's list; `None` if there is none.
+async fn last(store: &RedisStore, customer: &CustomerId, end: Instant) -> Result<Option<Place>, Failure> {
+    let ask = |part| {
+        let key = store.keys().index_part(part, customer);
+        let mut command = cmd("ZRANGE");
+        command.arg(&key).arg("+inf").arg(0).arg("BYSCORE").arg("REV");
+        command.arg("LIMIT").arg(0).arg(1).arg("WITHSCORES");
+        Ask { slot: slot(&key), command, script: None }
+    };
+    let mut last = None;
+    for answer in store.ask(&(0..PARTS).map(ask).collect::<Vec<_>>(), end).await {
+        let entries = answer::scored(&answer?)?.into_iter();
+        last = last.max(entries.map(|(member, created_at)| Place { created_at, member }).max());
+    }
+    Ok(last)
 }

@@ -1,7 +1,11 @@
 //! All mappings of a namespace, server after server.
 //!
 //! A server lists its keys in steps, and says with each where to go on. A step may hold more than a page. So a cursor names the server
-//! and the step, and the last ACS ID of it that was shown: the step is asked for again, put in order, and gone on with.
+//! and the step, and the last ACS ID of it that was shown: the step is asked for again, put in order, and gone on with. It may reach further
+//! by then, if the server's table has shrunk; so the cursor also stands for what was shown, and where that is no more the beginning of the
+//! step, the step is shown again.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use acs_identity_core::{AcsId, Cursor, Error, Mapping, Page, PageRequest, Result, Timestamp};
 use redis::{Pipeline, cmd};
@@ -27,12 +31,18 @@ struct Place {
     step: u64,
     /// The last ACS ID of this step that was shown; empty if none was.
     last: String,
+    /// Stands for all those of this step that were shown: if others are there by then, the step is shown again as a whole.
+    shown: u64,
 }
 
 impl Place {
+    fn first() -> Self {
+        Self { shown: sum(&[]), ..Self::default() }
+    }
+
     fn cursor(&self) -> Cursor {
-        let Self { topology, node, process, step, last } = self;
-        let text = format!("{topology:x}:{node}:{process}:{step}:{last}");
+        let Self { topology, node, process, step, last, shown } = self;
+        let text = format!("{topology:x}:{node}:{process}:{step}:{shown:x}:{last}");
         Cursor::new(format!("r{:04x}:{text}", keys::hash(&text)))
     }
 
@@ -42,21 +52,33 @@ impl Place {
         if format!("{:04x}", keys::hash(text)) != sum {
             return None;
         }
-        let mut parts = text.splitn(5, ':');
+        let mut parts = text.splitn(6, ':');
         let place = Self {
             topology: u64::from_str_radix(parts.next()?, 16).ok()?,
             node: parts.next()?.parse().ok()?,
             process: parts.next()?.to_owned(),
             step: parts.next()?.parse().ok()?,
+            shown: u64::from_str_radix(parts.next()?, 16).ok()?,
             last: parts.next()?.to_owned(),
         };
         (place.last.is_empty() || AcsId::new(place.last.as_str()).is_ok()).then_some(place)
     }
 }
 
+/// How many keys a step looks at, at the least: in a database there may be many others.
+const LOOKED_AT: u32 = 100;
+
+/// Stands for some ACS IDs in their order.
+fn sum(ids: &[AcsId]) -> u64 {
+    // Of fixed keys, so that another process of the same build makes the same of it.
+    let mut hasher = DefaultHasher::new();
+    ids.iter().for_each(|id| id.as_str().hash(&mut hasher));
+    hasher.finish()
+}
+
 pub(crate) async fn page(store: &RedisStore, page: &PageRequest) -> Result<Page<Mapping>> {
     let place = match page.cursor() {
-        None => Place::default(),
+        None => Place::first(),
         Some(cursor) => {
             Place::parse(cursor).ok_or_else(|| Error::invalid_input("the cursor is not one of this listing"))?
         }
@@ -80,7 +102,14 @@ async fn read_page(store: &RedisStore, mut place: Place, page: &PageRequest) -> 
         return Err(Failure::Moved);
     }
     let node = topology.nodes.get(place.node).ok_or(Failure::Moved)?;
-    let Step { process, slots, next, mut ids } = step(store, node, place.step, page.limit(), end).await?;
+    let limit = page.limit() as usize;
+    // Again the same part of a step that a page has ended in.
+    let count = if place.last.is_empty() { LOOKED_AT.max(page.limit() / 2) } else { 1 };
+    let mut part = step(store, node, place.step, count, end).await?;
+    if part.ids.len() > limit && count > 1 {
+        part = step(store, node, place.step, 1, end).await?;
+    }
+    let Step { process, slots, next, mut ids } = part;
     if slots.is_some_and(|slots| !topology.has_slots(place.node, &slots)) {
         return Err(Failure::Moved);
     }
@@ -92,11 +121,13 @@ async fn read_page(store: &RedisStore, mut place: Place, page: &PageRequest) -> 
     }
     ids.sort_unstable();
     ids.dedup();
-    ids.retain(|id| id.as_str() > place.last.as_str());
-    let more = ids.len() > page.limit() as usize;
-    ids.truncate(page.limit() as usize);
+    let before = ids.partition_point(|id| id.as_str() <= place.last.as_str());
+    let from = if sum(&ids[..before]) == place.shown { before } else { 0 };
+    let to = ids.len().min(from + limit);
+    let (more, shown) = (to < ids.len(), sum(&ids[..to]));
+    let ids = &ids[from..to];
 
-    let found = read::records(store, &ids.iter().collect::<Vec<_>>()).await;
+    let found = read::records(store, &ids.iter().collect::<Vec<_>>(), end).await;
     let mut items = Vec::with_capacity(ids.len());
     let mut read_at = Timestamp::from_micros(0);
     for (id, found) in ids.iter().zip(found) {
@@ -112,6 +143,7 @@ async fn read_page(store: &RedisStore, mut place: Place, page: &PageRequest) -> 
     let next = match (more, next) {
         (true, _) => {
             place.last = ids.last().map(|id| id.as_str().to_owned()).unwrap_or_default();
+            place.shown = shown;
             Some(place)
         }
         (false, 0) if place.node + 1 == topology.nodes.len() => {
@@ -122,8 +154,8 @@ async fn read_page(store: &RedisStore, mut place: Place, page: &PageRequest) -> 
             }
             None
         }
-        (false, 0) => Some(Place { topology: place.topology, node: place.node + 1, ..Place::default() }),
-        (false, step) => Some(Place { step, last: String::new(), ..place }),
+        (false, 0) => Some(Place { topology: place.topology, node: place.node + 1, ..Place::first() }),
+        (false, step) => Some(Place { step, last: String::new(), shown: sum(&[]), ..place }),
     };
     Ok(Page::new(items, next.map(|place| place.cursor()), read_at))
 }
@@ -185,7 +217,7 @@ async fn step(store: &RedisStore, node: &Node, step: u64, count: u32, end: Insta
 }
 
 /// The slots of the node that was asked; `None` if it is giving keys away or getting some, which its own line tells in brackets.
-fn slots(nodes: &str) -> Option<Vec<(u16, u16)>> {
+pub(crate) fn slots(nodes: &str) -> Option<Vec<(u16, u16)>> {
     let own = nodes.lines().find(|line| line.split(' ').nth(2).is_some_and(|flags| flags.contains("myself")))?;
     let range = |range: &str| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
@@ -209,7 +241,8 @@ mod tests {
 
     #[test]
     fn a_cursor_is_read_as_it_was_written() {
-        let place = Place { topology: u64::MAX, node: 2, process: "ab12".into(), step: 77, last: "8:acs:r_1".into() };
+        let place =
+            Place { topology: u64::MAX, node: 2, process: "ab12".into(), step: 77, last: "8:acs:r_1".into(), shown: 7 };
         assert_eq!(Place::parse(&place.cursor()), Some(place));
         for bad in ["", "r", "r1", "r31c3:123456789", "r0000:1:0:p:1:", "s:8:acs:r_1", "c1:8:acs:r_1"] {
             assert_eq!(Place::parse(&Cursor::new(bad)), None, "{bad}");

@@ -76,6 +76,11 @@ impl Step {
         Self { second: lifetime.to_owned(), ..Self::new(key, id, "e") }
     }
 
+    /// Moves an entry of the index by expiry from one time to another.
+    pub(crate) fn expiring_later(key: String, id: &AcsId, at: u64, later: &str) -> Self {
+        Self { first: at.to_string(), second: later.to_owned(), ..Self::new(key, id, "v") }
+    }
+
     /// Takes an entry out of the index by expiry, if it is still at that time.
     pub(crate) fn expired(key: String, id: &AcsId, at: u64) -> Self {
         Self { first: at.to_string(), ..Self::new(key, id, "k") }

@@ -11,7 +11,7 @@ use acs_identity_core::{
 use async_trait::async_trait;
 use redis::Value;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::error::Failure;
 use crate::keys::Keys;
@@ -133,13 +133,19 @@ impl RedisStore {
         Instant::now() + self.shared.deadline
     }
 
+    /// Carries out a command that changes nothing.
+    pub(crate) async fn ask_one(&self, ask: Ask, end: Instant) -> Result<Value, Failure> {
+        self.ask(&[ask], end).await.pop().unwrap_or(Err(Failure::Answer))
+    }
+
     /// Carries out commands that change nothing.
     pub(crate) async fn ask(&self, asks: &[Ask], end: Instant) -> Vec<Result<Value, Failure>> {
         self.nodes().each(asks, Sort::Read, end).await
     }
 
-    /// Does a piece of work that writes, in a task of its own, so that it is finished even if the caller leaves.
-    pub(crate) async fn run<T, W>(&self, work: impl FnOnce(Self) -> W) -> Result<T, Failure>
+    /// Does a piece of work that writes, in a task of its own, so that it is finished even if the caller leaves. It has to
+    /// begin by its end.
+    pub(crate) async fn run<T, W>(&self, end: Instant, work: impl FnOnce(Self) -> W) -> Result<T, Failure>
     where
         T: Send + 'static,
         W: Future<Output = T> + Send + 'static,
@@ -147,7 +153,8 @@ impl RedisStore {
         if self.nodes().is_closed() {
             return Err(Failure::Closed);
         }
-        let permit = self.shared.writes.clone().acquire_owned().await.map_err(|_| Failure::Closed)?;
+        let permit = timeout_at(end, self.shared.writes.clone().acquire_owned()).await;
+        let permit = permit.map_err(|_| Failure::NoAnswer)?.map_err(|_| Failure::Closed)?;
         let work = work(self.clone());
         let task = tokio::spawn(async move {
             let done = work.await;

@@ -1,6 +1,8 @@
 //! A listing ends with an error where something may be missing from it.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
+
 use acs_identity_core::{ErrorKind, Link, MappingStore, MappingStoreExt, PageRequest};
 use acs_identity_redis::{RedisOptions, RedisStore};
 use acs_identity_servers::{Cluster, Kind, Server};
@@ -66,4 +68,35 @@ async fn a_server_that_was_started_again_ends_the_listing() {
     assert!(second.unwrap_err().to_string().contains("begin anew"));
     let all: Vec<_> = store.scan_all().try_collect().await.unwrap();
     assert_eq!(all.len(), MAPPINGS);
+}
+
+/// The server's table shrinks then, and what it lists in one step changes.
+#[tokio::test]
+async fn what_stays_is_listed_while_much_else_goes_away() {
+    let server = Server::start(Kind::Redis).unwrap();
+    let store = RedisOptions::url(server.url()).open().await.unwrap();
+    let mut connection = redis::Client::open(server.url()).unwrap().get_multiplexed_async_connection().await.unwrap();
+    for limit in [3, 20, 100] {
+        fill(&store).await;
+        let going: Vec<String> = (0..6000).map(|n| format!("acsid:default:m:{{}}8:acs:going_{n}")).collect();
+        for key in &going {
+            // A tombstone.
+            let () =
+                redis::cmd("SET").arg(key).arg(b"\x01\0\0\0\0\0\0\0\x01").query_async(&mut connection).await.unwrap();
+        }
+        let (mut listed, mut request) = (BTreeSet::new(), PageRequest::first(limit).unwrap());
+        let mut going = going.chunks(20);
+        loop {
+            let page = store.scan(request.clone()).await.unwrap();
+            assert!(page.items.len() <= limit as usize);
+            listed.extend(page.items.into_iter().map(|mapping| mapping.acs_id));
+            let Some(cursor) = page.next else { break };
+            request = request.after(cursor);
+            if let Some(keys) = going.next() {
+                let _: u32 = redis::cmd("DEL").arg(keys).query_async(&mut connection).await.unwrap();
+            }
+        }
+        assert_eq!(listed.len(), MAPPINGS, "in pages of {limit}");
+        let () = redis::cmd("FLUSHALL").query_async(&mut connection).await.unwrap();
+    }
 }

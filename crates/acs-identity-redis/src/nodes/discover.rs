@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{Either, select};
 use futures::stream::{FuturesUnordered, StreamExt};
 use redis::{Pipeline, Value, cmd};
+use tokio::time::timeout;
 
 use super::{Address, Node, Nodes, Place, Settings, Topology};
+use crate::answer;
 use crate::error::{Failure, Trouble};
 
 /// How long the others may still answer after the first has, so that one with an old view alone does not decide.
@@ -51,23 +52,31 @@ impl Nodes {
                 nodes.push(self.node(present, seed)?);
             }
         }
-        let mut asked: FuturesUnordered<_> = nodes.iter().map(|node| View::of(node)).collect();
-        let mut newest: Option<View> = None;
-        let mut failure = Failure::NoConnection;
-        loop {
-            let next = asked.next();
-            let answer = match &newest {
-                None => next.await,
-                Some(_) => match select(next, std::pin::pin!(tokio::time::sleep(OTHERS))).await {
-                    Either::Left((answer, _)) => answer,
-                    Either::Right(_) => None,
-                },
-            };
-            match answer {
-                Some(Ok(view)) => newest = Some(newest.filter(|newest| newest.epoch >= view.epoch).unwrap_or(view)),
-                Some(Err(failed)) => failure = failed,
-                None => return newest.ok_or(failure),
-            }
+        let views = answers(nodes.iter().map(|node| View::of(node))).await?;
+        let newest = views.into_iter().reduce(|newest, view| if view.epoch > newest.epoch { view } else { newest });
+        newest.ok_or(Failure::NoConnection)
+    }
+}
+
+/// What is answered to questions that are asked at once, at least one answer: all, or those that come soon after one another. If
+/// there is none, the failure that tells the most.
+async fn answers<T>(asked: impl Iterator<Item = impl Future<Output = Result<T, Failure>>>) -> Result<Vec<T>, Failure> {
+    let mut asked: FuturesUnordered<_> = asked.collect();
+    let mut answers = Vec::new();
+    let mut failure = Failure::NoConnection;
+    loop {
+        let next = asked.next();
+        let answer = match answers.is_empty() {
+            true => next.await,
+            false => timeout(OTHERS, next).await.unwrap_or(None),
+        };
+        match answer {
+            Some(Ok(answer)) => answers.push(answer),
+            // What another one has said tells more than that this one is away.
+            Some(Err(failed)) if failure.is_of_connection() => failure = failed,
+            Some(Err(_)) => {}
+            None if answers.is_empty() => return Err(failure),
+            None => return Ok(answers),
         }
     }
 }
@@ -91,10 +100,7 @@ impl View {
                 return Err(Trouble::unless_unknown(error.clone(), "the server is not part of a cluster"));
             }
         }
-        let epoch = text(info).and_then(|info| {
-            let line = info.lines().find_map(|line| line.strip_prefix("cluster_current_epoch:"))?;
-            line.trim().parse().ok()
-        });
+        let epoch = answer::field(answer::text(info)?, "cluster_current_epoch").and_then(|epoch| epoch.parse().ok());
         let ranges = ranges(slots, &node.host).ok_or(Failure::Answer)?;
         match ranges.is_empty() {
             true => Err(Failure::Uncovered),
@@ -119,47 +125,34 @@ fn ranges(slots: &Value, asked: &str) -> Option<Vec<(u16, u16, Address)>> {
         let [Value::Int(first), Value::Int(last), Value::Array(master), ..] = &range[..] else { return None };
         let [host, Value::Int(port), ..] = &master[..] else { return None };
         // A node that does not know its own address leaves it out.
-        let host = text(host).filter(|host| !host.is_empty() && *host != "?").unwrap_or(asked);
+        let host = answer::text(host).ok().filter(|host| !host.is_empty() && *host != "?").unwrap_or(asked);
         let address = (host.to_owned(), u16::try_from(*port).ok()?);
         Some((u16::try_from(*first).ok()?, u16::try_from(*last).ok()?, address))
     };
     slots.iter().map(range).collect()
 }
 
-fn text(value: &Value) -> Option<&str> {
-    match value {
-        Value::BulkString(bytes) => str::from_utf8(bytes).ok(),
-        Value::SimpleString(text) => Some(text),
-        Value::VerbatimString { text, .. } => Some(text),
-        _ => None,
-    }
+/// Where the primary is, as most of those sentinels say that answer. Whether it is one, the server is asked when it is connected to.
+async fn primary(settings: &Arc<Settings>, sentinels: &[Address], name: &str) -> Result<Address, Failure> {
+    let said = answers(sentinels.iter().map(|sentinel| said(settings, sentinel, name))).await?;
+    let count = |address: &Address| said.iter().filter(|said| *said == address).count();
+    // Of those that as many name, the first.
+    let most = said.iter().rev().max_by_key(|address| count(address));
+    most.cloned().ok_or(Failure::NoConnection)
 }
 
-/// Where the primary is, by the first sentinel that knows. Whether it is one, the server is asked when it is connected to.
-async fn primary(settings: &Arc<Settings>, sentinels: &[Address], name: &str) -> Result<Address, Failure> {
-    let mut failure = Failure::NoConnection;
-    for (host, port) in sentinels {
-        let sentinel = Node::new(host.clone(), *port, settings.clone())?;
-        let mut commands = Pipeline::new();
-        commands.add_command(cmd("SENTINEL").arg("get-master-addr-by-name").arg(name).take());
-        match sentinel.send(&commands).await.map_err(Trouble::into_failure) {
-            Ok(answers) => match &answers[..] {
-                [Value::Array(address)] if address.len() == 2 => {
-                    let port = text(&address[1]).and_then(|port| port.parse().ok());
-                    if let (Some(host), Some(port)) = (text(&address[0]), port) {
-                        return Ok((host.to_owned(), port));
-                    }
-                }
-                [Value::Nil] => failure = Failure::Setup("the sentinels know no primary of this name"),
-                [Value::ServerError(error)] => {
-                    failure = Trouble::unless_unknown(error.clone(), "the server is not a sentinel");
-                }
-                _ => failure = Failure::Answer,
-            },
-            // What another one has said tells more than that this one is away.
-            Err(failed) if matches!(failure, Failure::NoConnection) => failure = failed,
-            Err(_) => {}
+/// Where the primary is, as a sentinel says.
+async fn said(settings: &Arc<Settings>, (host, port): &Address, name: &str) -> Result<Address, Failure> {
+    let sentinel = Node::new(host.clone(), *port, settings.clone())?;
+    let mut commands = Pipeline::new();
+    commands.add_command(cmd("SENTINEL").arg("get-master-addr-by-name").arg(name).take());
+    match &sentinel.send(&commands).await.map_err(Trouble::into_failure)?[..] {
+        [Value::Array(address)] => {
+            let [host, port] = &address[..] else { return Err(Failure::Answer) };
+            Ok((answer::text(host)?.to_owned(), answer::text(port)?.parse().map_err(|_| Failure::Answer)?))
         }
+        [Value::Nil] => Err(Failure::Setup("the sentinels know no primary of this name")),
+        [Value::ServerError(error)] => Err(Trouble::unless_unknown(error.clone(), "the server is not a sentinel")),
+        _ => Err(Failure::Answer),
     }
-    Err(failure)
 }

@@ -26,6 +26,8 @@ pub(crate) struct Ask {
 pub(crate) enum Sort {
     /// They change nothing. Once.
     Read,
+    /// They change nothing, and an answer was lost already. Never.
+    ReadAgain,
     /// Never: what became of them is unknown then.
     Write,
 }
@@ -37,6 +39,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 struct Pending {
     place: usize,
     elsewhere: Elsewhere,
+    /// Whether the node has to be given the script first.
+    load: bool,
     /// Why it has none.
     failure: Failure,
     /// Whether an answer was lost already.
@@ -59,7 +63,13 @@ impl Nodes {
     pub(crate) async fn each(&self, asks: &[Ask], sort: Sort, end: Instant) -> Vec<Result<Value, Failure>> {
         let mut answers: Vec<Option<Result<Value, Failure>>> = asks.iter().map(|_| None).collect();
         let mut pending: Vec<Pending> = (0..asks.len())
-            .map(|place| Pending { place, elsewhere: Elsewhere::Here, failure: Failure::NoConnection, lost: false })
+            .map(|place| Pending {
+                place,
+                elsewhere: Elsewhere::Here,
+                load: false,
+                failure: Failure::NoConnection,
+                lost: sort == Sort::ReadAgain,
+            })
             .collect();
         let mut pause = Duration::from_millis(2);
         while !pending.is_empty() {
@@ -106,7 +116,10 @@ impl Nodes {
                 // Whether or not something is found, there is a next time.
                 let _ = timeout_at(end, self.look(topology.number)).await;
             }
-            if pending.iter().any(|pending| matches!(pending.elsewhere, Elsewhere::Here | Elsewhere::Unknown)) {
+            if pending
+                .iter()
+                .any(|pending| !pending.load && matches!(pending.elsewhere, Elsewhere::Here | Elsewhere::Unknown))
+            {
                 // Of a random length, so that not all come back at once.
                 sleep_until(end.min(Instant::now() + pause.mul_f64(random_fraction()))).await;
                 pause = LONGEST_PAUSE.min(2 * pause);
@@ -120,9 +133,14 @@ impl Nodes {
         let mut parts: BTreeMap<To, Vec<Pending>> = BTreeMap::new();
         let mut nowhere = Vec::new();
         for mut pending in pending {
-            let to = match &pending.elsewhere {
-                Elsewhere::Ask(host, port) => Some(To::Asking(host.clone(), *port)),
-                _ => topology.owner(asks[pending.place].slot).map(To::Node),
+            let owner = topology.owner(asks[pending.place].slot);
+            let to = match (&pending.elsewhere, owner) {
+                // No host: the one that was asked.
+                (Elsewhere::Ask(host, port), Some(owner)) if host.is_empty() => {
+                    Some(To::Asking(topology.nodes[owner].host.clone(), *port))
+                }
+                (Elsewhere::Ask(host, port), _) if !host.is_empty() => Some(To::Asking(host.clone(), *port)),
+                (_, owner) => owner.map(To::Node),
             };
             match to {
                 Some(to) => parts.entry(to).or_default().push(pending),
@@ -160,7 +178,7 @@ impl Nodes {
 async fn send(node: &Node, asks: &[Ask], part: &[Pending], sort: Sort) -> Result<Vec<Value>, Trouble> {
     let mut commands = Pipeline::with_capacity(part.len() + 1);
     let mut loads: Vec<&Script> = Vec::new();
-    for pending in part.iter().filter(|pending| pending.elsewhere == Elsewhere::WithScript) {
+    for pending in part.iter().filter(|pending| pending.load) {
         if let Some(script) = asks[pending.place].script
             && !loads.iter().any(|load| std::ptr::eq(*load, script))
         {
@@ -176,7 +194,7 @@ async fn send(node: &Node, asks: &[Ask], part: &[Pending], sort: Sort) -> Result
                 commands.add_command(cmd("ASKING"));
                 Some(commands.len() - 1)
             }
-            Elsewhere::WithScript => {
+            _ if pending.load => {
                 asks[pending.place].script.and_then(|script| loads.iter().position(|load| std::ptr::eq(*load, script)))
             }
             _ => None,
@@ -185,7 +203,7 @@ async fn send(node: &Node, asks: &[Ask], part: &[Pending], sort: Sort) -> Result
         commands.add_command(asks[pending.place].command.clone());
     }
     let mut answers = match sort {
-        Sort::Read => node.send(&commands).await?,
+        Sort::Read | Sort::ReadAgain => node.send(&commands).await?,
         Sort::Write => node.write(&mut commands).await?,
     };
     if answers.len() <= wanted.last().map_or(0, |(place, _)| *place) {
@@ -212,12 +230,19 @@ fn judge(
     match trouble {
         Trouble::NotDone(failure, elsewhere) => {
             // A script that is missing after it was loaded will be missing for ever.
-            let loaded = pending.elsewhere == Elsewhere::WithScript && elsewhere == Elsewhere::WithScript;
-            (pending.elsewhere, pending.failure) = (elsewhere, failure);
-            match loaded {
-                true => answers[place] = Some(Err(Failure::Answer)),
-                false => again.push(pending),
+            let missing = elsewhere == Elsewhere::WithScript;
+            if missing && pending.load {
+                answers[place] = Some(Err(Failure::Answer));
+                return;
             }
+            // It is given to whoever was asked, also where that is not the one whose slot it is.
+            if !missing {
+                pending.elsewhere = elsewhere;
+            } else if !matches!(pending.elsewhere, Elsewhere::Ask(..)) {
+                pending.elsewhere = Elsewhere::Here;
+            }
+            (pending.load, pending.failure) = (missing, failure);
+            again.push(pending);
         }
         Trouble::Lost(Failure::Unacknowledged) => answers[place] = Some(Err(Failure::Unacknowledged)),
         Trouble::Lost(_) if sort == Sort::Write => answers[place] = Some(Err(Failure::OutcomeUnknown)),

@@ -12,7 +12,9 @@
 --   m  mark the entry as doubted, unless somebody intends to need it; 1 if it is marked
 --   w  sweep the entry away if it still has the mark of the time in the first value
 --   a  make an entry at the first value, unless there is one
---   e  make or move an entry of the index by expiry: at the first value, or a lifetime of the second from now
+--   e  make an entry of the index by expiry: at the first value, or a lifetime of the second from now; one that is there and earlier
+--      stays, as the write that it is for may yet be refused
+--   v  move an entry of the index by expiry from the first value to the second
 --   k  take an entry out of the index by expiry if it is still at the first value
 
 local time = redis.call('TIME')
@@ -77,11 +79,20 @@ for at = 1, #ARGV, 4 do
   elseif what == 'a' then
     redis.call('ZADD', key, 'NX', first, id)
   elseif what == 'e' then
-    redis.call('ZADD', key, first ~= '' and first or exact(now + tonumber(second)), id)
+    redis.call('ZADD', key, 'LT', first ~= '' and first or exact(now + tonumber(second)), id)
+  elseif what == 'v' then
+    if is_at(id, first) then
+      redis.call('ZADD', key, second, id)
+    end
   elseif what == 'k' then
     if is_at(id, first) then
       redis.call('ZREM', key, id)
     end
+  end
+  if what == 'd' or what == 's' then
+    -- Only what changes the key tells those who follow it that the record is another one now.
+    redis.call('ZADD', key, '-inf', '\2')
+    redis.call('ZREM', key, '\2')
   end
   answer[#answer + 1] = done
 end

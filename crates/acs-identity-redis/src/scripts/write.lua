@@ -16,8 +16,8 @@
 --   x  look only; take the ACS ID out of the customer's index if it is not the customer's (all keys on this server)
 -- Values: N the condition, C the customer (where it is not the index's), P the properties, E the expiry (of a link its lifetime),
 -- R the revision, T the creation time.
--- Answers with the server's time; then, unless it was too late, for each item the creation time of the mapping that was written, 0 if
--- a tombstone was written, -1 if nothing was; and the record that was there.
+-- Answers with the server's time; then, unless it was too late, for each item one more than the creation time of the mapping that was
+-- written, 0 if a tombstone was written, -1 if nothing was; and the record that was there.
 
 local MAX = 9007199254740991
 local HOUR = 3600000000
@@ -28,6 +28,33 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 if now > tonumber(ARGV[3]) then
   return { now }
+end
+
+-- Whether a text can be a customer ID: up to 512 bytes of UTF-8 without control characters.
+local function is_customer(text)
+  if #text == 0 or #text > 512 then return false end
+  if string.find(text, '^[ -~]+$') then return true end
+  local at = 1
+  while at <= #text do
+    local a, b, c, d = string.byte(text, at, at + 3)
+    local function more(byte) return byte and byte >= 128 and byte < 192 end
+    if a < 32 or a == 127 then return false
+    elseif a < 128 then at = at + 1
+    elseif a < 194 then return false
+    elseif a < 224 then
+      -- The control characters from U+0080 to U+009F.
+      if not more(b) or (a == 194 and b < 160) then return false end
+      at = at + 2
+    elseif a < 240 then
+      if not (more(b) and more(c)) or (a == 224 and b < 160) or (a == 237 and b >= 160) then return false end
+      at = at + 3
+    elseif a < 245 then
+      if not (more(b) and more(c) and more(d)) or (a == 240 and b < 144) or (a == 244 and b >= 144) then return false end
+      at = at + 4
+    else return false
+    end
+  end
+  return true
 end
 
 -- The form of a record is described in record.rs. nil: nothing is there; false: it can't be read.
@@ -56,7 +83,7 @@ local function decode(raw)
   else
     record.customer = string.sub(raw, at)
   end
-  if record.customer == '' then return false end
+  if not is_customer(record.customer) then return false end
   return record
 end
 
@@ -99,7 +126,10 @@ local function value(spec, letter)
   end
 end
 
-local answer, plain, expiring = { now }, {}, 2 * count
+local answer, expiring = { now }, 2 * count
+-- What is written when all new entries of indexes are there, and what is removed after that: a script that ends half-way, at a key
+-- that is not what it should be, leaves an entry too many, never one too few.
+local plain, timed, former = {}, {}, {}
 for i = 1, count do
   local spec, id = ARGV[place + 1], ARGV[place + 2]
   place = place + 2
@@ -156,11 +186,10 @@ for i = 1, count do
   end
 
   if revision then
-    -- The indexes first, so that a server that gives up half-way leaves an entry too many, never one too few.
     if whole then
       if old and old.customer and not (created and old.customer == customer) then
         local part = string.sub(index, #index_prefix + 1, #index_prefix + 1)
-        redis.call('ZREM', index_prefix .. part .. ':' .. old.customer, id)
+        former[#former + 1] = { index_prefix .. part .. ':' .. old.customer, id }
       end
       if created then
         if old and old.customer == customer then
@@ -174,22 +203,28 @@ for i = 1, count do
       end
     end
     if not created then
-      redis.call('SET', KEYS[i], string.char(1, 0) .. struct.pack('>I7', revision), 'PX', '3600000')
+      timed[#timed + 1] = { KEYS[i], string.char(1, 0) .. struct.pack('>I7', revision), 'PX', '3600000' }
     else
       local raw = encode(revision, created, expires, customer, properties)
       if expires then
         -- For an hour beyond its expiry it keeps the revision, as a tombstone does.
-        redis.call('SET', KEYS[i], raw, 'PXAT', exact(math.ceil((expires + HOUR) / 1000)))
+        timed[#timed + 1] = { KEYS[i], raw, 'PXAT', exact(math.ceil((expires + HOUR) / 1000)) }
       else
         plain[#plain + 1] = KEYS[i]
         plain[#plain + 1] = raw
       end
     end
   end
-  answer[2 * i] = revision and (created or 0) or -1
+  answer[2 * i] = revision and (created and created + 1 or 0) or -1
   answer[2 * i + 1] = found[i]
 end
 if #plain > 0 then
   redis.call('MSET', unpack(plain))
+end
+for _, record in ipairs(timed) do
+  redis.call('SET', unpack(record))
+end
+for _, entry in ipairs(former) do
+  redis.call('ZREM', unpack(entry))
 end
 return answer

@@ -141,7 +141,7 @@ impl ByHand {
             [Value::Int(_)] => None,
             [Value::Int(_), Value::Int(created), before] => Some(Written {
                 changed: *created >= 0,
-                created: u64::try_from(*created).unwrap_or_default(),
+                created: u64::try_from(*created - 1).unwrap_or_default(),
                 former: match before {
                     Value::BulkString(record) => former(record),
                     _ => None,
@@ -151,7 +151,7 @@ impl ByHand {
         }
     }
 
-    /// The first steps of the write of a link in a cluster, as `write.rs` lists them; `false` if it has no more than that.
+    /// The first steps of the write of a link in a cluster, as `write/split.rs` lists them; `false` if it has no more than that.
     pub(crate) fn first_steps(&self, steps: u32, link: &Link) -> bool {
         let (id, customer) = (link.acs_id.as_str(), link.customer_id.as_str());
         if steps > 3 {

@@ -18,6 +18,8 @@ use crate::history::{History, Judgement, Outcome, Seen};
 
 /// The deadline of the stores.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(1);
+/// What a busy machine may add to it.
+const MARGIN: Duration = Duration::from_millis(700);
 
 const CUSTOMERS: usize = 12;
 const WRITERS: usize = 4;
@@ -254,10 +256,10 @@ impl Shared {
         self.counts.unanswered.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A call ends soon after its deadline, whatever happens.
+    /// A call ends by its deadline, whatever happens; a slow machine may add to it.
     async fn timed<T>(&self, call: impl Future<Output = T>) -> T {
         let start = Instant::now();
-        let answer = timeout(3 * DEADLINE, call).await.expect("a call takes three times its deadline");
+        let answer = timeout(DEADLINE + MARGIN, call).await.expect("a call takes longer than its deadline");
         self.counts.slowest.fetch_max(start.elapsed().as_millis() as u64, Ordering::Relaxed);
         answer
     }

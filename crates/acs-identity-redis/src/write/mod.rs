@@ -1,0 +1,188 @@
+//! Writes: each is decided by a script on what is there of its ACS ID.
+//!
+//! Where all keys are on one server, the script keeps the indexes, too. In a cluster a write has several steps; see [`split`].
+
+mod item;
+mod split;
+
+use std::sync::Arc;
+
+use acs_identity_core::{AcsId, ErrorKind, Result, Timestamp, rules};
+use redis::Value;
+use tokio::time::Instant;
+
+use crate::answer;
+use crate::error::Failure;
+use crate::keys::slot;
+use crate::nodes::{Ask, Sort};
+use crate::record;
+use crate::script::WRITE;
+use crate::store::RedisStore;
+use item::Item;
+pub(crate) use item::{Told, Unlink};
+
+/// The most items of one script, so that no other client waits long for its turn.
+const CHUNK: usize = 100;
+
+/// The most items of one part of a batch. Parts follow each other, so that other calls get their turn on the connection.
+const PART: usize = 2000;
+
+/// Writes one item.
+pub(crate) async fn one<I: Item>(store: &RedisStore, item: I) -> Result<I::Answer> {
+    let end = store.end();
+    let written = store.run(end, move |store| async move { write(&store, &[item], end).await }).await?;
+    written.into_iter().next().unwrap_or(Err(Failure::Answer.into()))
+}
+
+/// Writes each item of a batch but for those whose ID is in it twice.
+pub(crate) async fn many<I: Item>(store: &RedisStore, items: &[I]) -> Vec<Result<I::Answer>> {
+    let refused = rules::duplicates(items.iter().map(I::acs_id));
+    let accepted: Vec<I> =
+        items.iter().zip(&refused).filter(|(_, refused)| !**refused).map(|(item, _)| item.clone()).collect();
+    let mut answers = Vec::with_capacity(accepted.len());
+    let mut failed = false;
+    for part in accepted.chunks(PART) {
+        if failed {
+            answers.extend(part.iter().map(|_| Err(Failure::NotTried.into())));
+            continue;
+        }
+        let (part, end): (Arc<[I]>, _) = (part.into(), store.end());
+        let count = part.len();
+        let written = store.run(end, move |store| async move { write(&store, &part, end).await }).await;
+        let written = written.unwrap_or_else(|failure| vec_of(count, &failure));
+        let is_lost = |answer: &Result<_>| {
+            use ErrorKind::{Denied, OutcomeUnknown, Timeout, Unavailable};
+            answer.as_ref().is_err_and(|error| matches!(error.kind(), Denied | OutcomeUnknown | Timeout | Unavailable))
+        };
+        failed = written.iter().all(is_lost);
+        answers.extend(written);
+    }
+    let mut answers = answers.into_iter();
+    let mut next = || answers.next().unwrap_or(Err(Failure::OutcomeUnknown.into()));
+    refused.into_iter().map(|refused| if refused { Err(rules::duplicate_error()) } else { next() }).collect()
+}
+
+fn vec_of<T>(count: usize, failure: &Failure) -> Vec<Result<T>> {
+    (0..count).map(|_| Err(failure.clone().into())).collect()
+}
+
+/// Writes items of different IDs.
+async fn write<I: Item>(store: &RedisStore, items: &[I], end: Instant) -> Vec<Result<I::Answer>> {
+    let mut told = Vec::with_capacity(items.len());
+    for item in items {
+        told.push(item.told().map(|told| (item.acs_id().clone(), told)));
+    }
+    let written = records(store, told, end).await;
+    let answer = |(item, written): (&I, Result<Written, Failure>)| {
+        let Written { changed, before, now, .. } = written?;
+        let (due, answer) = item.decide(&record::present(item.acs_id(), before.as_deref())?, now)?;
+        // The script decides by the same rules.
+        if due == changed { Ok(answer) } else { Err(Failure::Answer.into()) }
+    };
+    items.iter().zip(written).map(answer).collect()
+}
+
+/// What a script has done about an item.
+#[derive(Debug, Clone)]
+pub(crate) struct Written {
+    pub(crate) changed: bool,
+    /// The creation time of the mapping that was written, if one was.
+    created: Option<Timestamp>,
+    /// The record that was there.
+    pub(crate) before: Option<Vec<u8>>,
+    pub(crate) now: Timestamp,
+}
+
+/// Writes the records of different IDs, and the entries in the indexes that belong to them.
+pub(crate) async fn records(
+    store: &RedisStore,
+    items: Vec<Result<(AcsId, Told), Failure>>,
+    end: Instant,
+) -> Vec<Result<Written, Failure>> {
+    let mut answers: Vec<Option<Result<Written, Failure>>> = Vec::with_capacity(items.len());
+    let mut good = Vec::with_capacity(items.len());
+    for item in items {
+        match item {
+            Ok(item) => {
+                good.push(item);
+                answers.push(None);
+            }
+            Err(failure) => answers.push(Some(Err(failure))),
+        }
+    }
+    let written =
+        if store.nodes().is_whole() { whole(store, &good, end).await } else { split::records(store, &good, end).await };
+    let mut written = written.into_iter();
+    let mut next = || written.next().unwrap_or(Err(Failure::Answer));
+    answers.into_iter().map(|answer| answer.unwrap_or_else(&mut next)).collect()
+}
+
+/// On one server, which does all in one step.
+async fn whole(store: &RedisStore, items: &[(AcsId, Told)], end: Instant) -> Vec<Result<Written, Failure>> {
+    let chunks: Vec<_> = items.chunks(CHUNK).collect();
+    let asks: Vec<_> = chunks.iter().map(|chunk| ask(store, chunk, true, Timestamp::MAX)).collect();
+    let answers = store.nodes().each(&asks, Sort::Write, end).await;
+    chunks.iter().zip(answers).flat_map(|(chunk, answer)| read(answer, chunk.len())).collect()
+}
+
+/// A run of the script about some items.
+fn ask(store: &RedisStore, items: &[(AcsId, Told)], whole: bool, latest: Timestamp) -> Ask {
+    let keys = store.keys();
+    let expiring = |told: &Told| whole && !told.expiry.is_empty();
+    let expire = items.iter().filter(|(_, told)| expiring(told));
+    let mut command = WRITE.run(if whole { 2 * items.len() + expire.clone().count() } else { items.len() });
+    let mut slot_of_first = 0;
+    for (id, _) in items {
+        let record = keys.record(id.as_str());
+        slot_of_first = slot(&record);
+        command.arg(record);
+    }
+    for (id, told) in items.iter().filter(|_| whole) {
+        match &told.customer {
+            Some(customer) => command.arg(keys.index(id, customer)),
+            None => command.arg(keys.index_of_nobody(id)),
+        };
+    }
+    for (id, _) in expire {
+        command.arg(keys.expiring(id));
+    }
+    command.arg(u8::from(whole)).arg(keys.index_prefix()).arg(latest.as_micros()).arg(items.len());
+    for (id, told) in items {
+        told.write(id, whole, &mut command);
+    }
+    Ask { slot: slot_of_first, command, script: Some(&WRITE) }
+}
+
+/// Reads the script's answer.
+fn read(answer: Result<Value, Failure>, count: usize) -> Vec<Result<Written, Failure>> {
+    let all = |failure: Failure| vec![Err(failure); count];
+    let mut values = match answer {
+        Ok(Value::Array(values)) => values,
+        Ok(_) => return all(Failure::Answer),
+        Err(failure) => return all(failure),
+    };
+    if values.is_empty() {
+        return all(Failure::Answer);
+    }
+    let Ok(now) = answer::time(&values.remove(0)) else { return all(Failure::Answer) };
+    if values.is_empty() {
+        return all(Failure::TooLate);
+    }
+    if values.len() != 2 * count {
+        return all(Failure::Answer);
+    }
+    let mut values = values.into_iter();
+    let mut written = || {
+        let (Some(Value::Int(created)), Some(before)) = (values.next(), values.next()) else {
+            return Err(Failure::Answer);
+        };
+        let before = match before {
+            Value::BulkString(record) => Some(record),
+            Value::Nil => None,
+            _ => return Err(Failure::Answer),
+        };
+        let time = u64::try_from(created).ok().and_then(|created| created.checked_sub(1));
+        Ok(Written { changed: created >= 0, created: time.map(Timestamp::from_micros), before, now })
+    };
+    (0..count).map(|_| written()).collect()
+}

@@ -1,0 +1,122 @@
+//! A call ends by its deadline, however many steps it has, and asks for a lost answer once more only.
+#![allow(clippy::unwrap_used)]
+
+#[path = "common/by_hand.rs"]
+#[allow(dead_code, reason = "not each of the tests needs all of it")]
+mod by_hand;
+
+use std::fmt::Debug;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use acs_identity_core::ErrorKind::{Misconfigured, Timeout, Unavailable};
+use acs_identity_core::{AcsId, CustomerId, ErrorKind, Link, MappingStore, Namespace, PageRequest, Resolver, Result};
+use acs_identity_redis::{RedisOptions, RedisStore};
+use acs_identity_servers::proxy::Proxy;
+use acs_identity_servers::{Kind, Sentinel, Server};
+use by_hand::ByHand;
+
+const DEADLINE: Duration = Duration::from_secs(1);
+/// What a slow machine may add.
+const MARGIN: Duration = Duration::from_millis(500);
+const ID: &str = "8:acs:r_1";
+
+fn id() -> AcsId {
+    ID.parse().unwrap()
+}
+
+fn ann() -> CustomerId {
+    "ann".parse().unwrap()
+}
+
+async fn opened() -> (Server, Proxy, RedisStore) {
+    let server = Server::start(Kind::Redis).unwrap();
+    let proxy = Proxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, server.port()))).unwrap();
+    let options = RedisOptions::url(proxy.url(&server.url())).call_deadline(DEADLINE);
+    let store = options.open().await.unwrap();
+    store.link(Link::create(id(), ann())).await.unwrap();
+    (server, proxy, store)
+}
+
+async fn ends<T: Debug>(call: impl Future<Output = Result<T>>) -> Result<T> {
+    let start = Instant::now();
+    let answer = call.await;
+    assert!(start.elapsed() < DEADLINE + MARGIN, "{answer:?} after {:?}", start.elapsed());
+    answer
+}
+
+fn kind<T: Debug>(answer: Result<T>) -> ErrorKind {
+    answer.unwrap_err().kind()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_steps_of_a_call_have_one_deadline_together() {
+    let (_server, proxy, store) = opened().await;
+    // 700 ms for each answer: there is time for one step, and not for two.
+    proxy.delay(Duration::from_millis(350));
+    assert!(ends(store.resolve(&id())).await.unwrap().is_some());
+    assert_eq!(kind(ends(store.mappings_of(&ann(), PageRequest::default())).await), Timeout);
+    assert_eq!(kind(ends(store.scan(PageRequest::default())).await), Timeout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_has_what_is_left_of_the_deadline_of_its_call() {
+    let (server, proxy, store) = opened().await;
+    let by_hand = ByHand::new(vec![server.url()], &Namespace::default());
+    by_hand.step("8:acs:r_2", "ann", "a", "1", "");
+    // Two steps of 450 ms, and then two of the repair, whose end nobody has to wait for.
+    by_hand.run::<()>(redis::cmd("SCRIPT").arg("FLUSH"));
+    proxy.delay(Duration::from_millis(225));
+    let page = ends(store.mappings_of(&ann(), PageRequest::default())).await.unwrap();
+    assert_eq!(page.items.len(), 1);
+    proxy.heal();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    store.mappings_of(&ann(), PageRequest::default()).await.unwrap();
+    assert_eq!(by_hand.members("8:acs:r_2", "ann"), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lookup_whose_answer_is_lost_is_sent_once_more_only() {
+    let (_server, proxy, store) = opened().await;
+    proxy.cut_before_request(b"m:{}8:acs:r_1");
+    let before = proxy.requests_with(b"m:{}8:acs:r_1");
+    assert!(store.resolve(&id()).await.unwrap().is_some());
+    assert_eq!(proxy.requests_with(b"m:{}8:acs:r_1") - before, 2);
+    proxy.cut_before_request(b"m:{}8:acs:r_1");
+    proxy.cut_before_request(b"m:{}8:acs:r_1");
+    assert_eq!(kind(store.resolve(&id()).await), Unavailable);
+    assert_eq!(proxy.requests_with(b"m:{}8:acs:r_1") - before, 4);
+    assert!(store.resolve(&id()).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sentinels_that_hang_cost_the_time_of_one() {
+    let sentinel = Sentinel::start().unwrap();
+    let listeners: Vec<_> = (0..3).map(|_| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
+    let mut urls: Vec<String> =
+        listeners.iter().map(|silent| format!("redis://127.0.0.1:{}", silent.local_addr().unwrap().port())).collect();
+    let all_silent = urls.clone();
+    let options = |urls: Vec<String>| {
+        let options = RedisOptions::sentinel("redis://primary", Sentinel::MASTER_NAME, urls);
+        options.connect_timeout(Duration::from_millis(800)).call_deadline(DEADLINE)
+    };
+    urls.push(sentinel.urls()[0].clone());
+    let store = ends(options(urls).open()).await.unwrap();
+    store.link(Link::create(id(), ann())).await.unwrap();
+    // Nobody is waited for twice.
+    assert_eq!(kind(ends(options(all_silent).open()).await), Unavailable);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_room_for_another_connection_is_told() {
+    let mut server = Server::start_with(Kind::Redis, &[("maxclients", "2")]).unwrap();
+    server.set("maxclients", "2");
+    let url = server.url();
+    let client = redis::Client::open(url.as_str()).unwrap();
+    let held: Vec<_> = [client.get_connection(), client.get_connection()].into_iter().filter_map(|c| c.ok()).collect();
+    assert!(!held.is_empty());
+    let error = RedisOptions::url(url.as_str()).call_deadline(DEADLINE).open().await.unwrap_err();
+    assert_ne!(error.kind(), Misconfigured);
+    assert!(error.is_transient() && error.to_string().contains("maxclients"), "{error}");
+    drop(held);
+}
