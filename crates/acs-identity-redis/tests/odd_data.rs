@@ -32,7 +32,7 @@ async fn a_mapping_of_the_first_microsecond_is_listed() {
     let (_server, alone, _) = on_server().await;
     for store in [alone, RedisOptions::cluster(cluster.urls()).open().await.unwrap()] {
         let mapping = Mapping::new(id("8:acs:old"), customer("ann"), Revision::new(7), Timestamp::from_micros(0));
-        assert_eq!(store.import(&[mapping.clone()]).await.remove(0).unwrap(), Imported::Written);
+        assert_eq!(store.import(std::slice::from_ref(&mapping)).await.remove(0).unwrap(), Imported::Written);
         assert_eq!(store.all_mappings_of(&customer("ann")).await.unwrap(), [mapping]);
     }
 }
