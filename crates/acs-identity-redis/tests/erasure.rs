@@ -24,7 +24,7 @@ async fn what_is_of_a_later_time_than_the_servers_is_unlinked(options: RedisOpti
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     // Several of one moment, some of others, and one of now.
     let later = |n: u64| {
-        let after = Duration::from_secs(60 + if n % 3 == 0 { n } else { 5 });
+        let after = Duration::from_secs(60 + if n.is_multiple_of(3) { n } else { 5 });
         let created_at = (now + after).as_micros() as u64;
         Mapping::new(acs(n), ann.clone(), Revision::new(created_at), Timestamp::from_micros(created_at))
     };
