@@ -104,10 +104,11 @@ async fn read_page(store: &RedisStore, mut place: Place, page: &PageRequest) -> 
     let node = topology.nodes.get(place.node).ok_or(Failure::Moved)?;
     let limit = page.limit() as usize;
     // Again the same part of a step that a page has ended in.
-    let count = if place.last.is_empty() { LOOKED_AT.max(page.limit() / 2) } else { 1 };
+    let mut count = if place.last.is_empty() { LOOKED_AT.max(page.limit() / 2) } else { 1 };
     let mut part = step(store, node, place.step, count, end).await?;
-    if part.ids.len() > limit && count > 1 {
-        part = step(store, node, place.step, 1, end).await?;
+    while part.ids.len() > limit && count > 1 {
+        count /= 4;
+        part = step(store, node, place.step, count.max(1), end).await?;
     }
     let Step { process, slots, next, mut ids } = part;
     if slots.is_some_and(|slots| !topology.has_slots(place.node, &slots)) {
