@@ -18,7 +18,7 @@ use crate::store::RedisStore;
 /// How many keys one `MGET` has at most, so that no other client waits long for its turn.
 const KEYS: usize = 1000;
 
-/// How much older than the record the server's time may be by which it is judged.
+/// How much older than the record the server's time may be by which it is judged, without that being made up for.
 const SLOW: Duration = Duration::from_millis(50);
 
 pub(crate) async fn resolve(store: &RedisStore, id: &AcsId) -> Result<Option<Resolution>, Failure> {
@@ -145,14 +145,10 @@ async fn grouped(
     let clocks = Clocks::ask(store.nodes().topology(), &slots, &mut asks);
     let started = Instant::now();
     let answers = store.ask(&asks, end).await;
-    let mut times: Vec<_> = slots.iter().map(|slot| clocks.read(*slot, &answers)).collect();
-    if started.elapsed() > SLOW {
-        // A record may have been read long after the time, for instance once a cluster was whole again.
-        let mut asks = Vec::new();
-        let clocks = Clocks::ask(store.nodes().topology(), &slots, &mut asks);
-        let answers = store.ask(&asks, end).await;
-        times = slots.iter().map(|slot| clocks.read(*slot, &answers)).collect();
-    }
+    // A record may have been read long after the time, for instance once a cluster was whole again. It rather ends too early than too late.
+    let spent = Some(started.elapsed()).filter(|spent| *spent > SLOW).unwrap_or_default();
+    let times: Vec<_> =
+        slots.iter().map(|slot| clocks.read(*slot, &answers).map(|now| now.saturating_add(spent))).collect();
     for (((_, group), answer), now) in groups.iter().zip(answers).zip(times) {
         match (answer, now) {
             (Ok(Value::Array(values)), Ok(now)) if values.len() == group.len() => {

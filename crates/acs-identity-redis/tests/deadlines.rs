@@ -1,20 +1,15 @@
 //! A call ends by its deadline, however many steps it has, and asks for a lost answer once more only.
 #![allow(clippy::unwrap_used)]
 
-#[path = "common/by_hand.rs"]
-#[allow(dead_code, reason = "not each of the tests needs all of it")]
-mod by_hand;
-
 use std::fmt::Debug;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use acs_identity_core::ErrorKind::{Misconfigured, Timeout, Unavailable};
-use acs_identity_core::{AcsId, CustomerId, ErrorKind, Link, MappingStore, Namespace, PageRequest, Resolver, Result};
+use acs_identity_core::{AcsId, CustomerId, ErrorKind, Link, MappingStore, PageRequest, Resolver, Result};
 use acs_identity_redis::{RedisOptions, RedisStore};
 use acs_identity_servers::proxy::Proxy;
 use acs_identity_servers::{Kind, Sentinel, Server};
-use by_hand::ByHand;
 
 const DEADLINE: Duration = Duration::from_secs(1);
 /// What a slow machine may add.
@@ -57,22 +52,6 @@ async fn the_steps_of_a_call_have_one_deadline_together() {
     assert!(ends(store.resolve(&id())).await.unwrap().is_some());
     assert_eq!(kind(ends(store.mappings_of(&ann(), PageRequest::default())).await), Timeout);
     assert_eq!(kind(ends(store.scan(PageRequest::default())).await), Timeout);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_repair_has_what_is_left_of_the_deadline_of_its_call() {
-    let (server, proxy, store) = opened().await;
-    let by_hand = ByHand::new(vec![server.url()], &Namespace::default());
-    by_hand.step("8:acs:r_2", "ann", "a", "1", "");
-    // Two steps of 450 ms, and then two of the repair, whose end nobody has to wait for.
-    by_hand.run::<()>(redis::cmd("SCRIPT").arg("FLUSH"));
-    proxy.delay(Duration::from_millis(225));
-    let page = ends(store.mappings_of(&ann(), PageRequest::default())).await.unwrap();
-    assert_eq!(page.items.len(), 1);
-    proxy.heal();
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    store.mappings_of(&ann(), PageRequest::default()).await.unwrap();
-    assert_eq!(by_hand.members("8:acs:r_2", "ann"), [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
