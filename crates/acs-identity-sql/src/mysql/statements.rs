@@ -8,7 +8,7 @@ use crate::dialect::Statements;
 /// Sizes of a statement that looks for several IDs. A list is filled up by repeating its last ID, which costs little.
 const LOOKUPS: &[usize] = &[1, 8, 64, 512];
 /// Sizes of a statement that writes several rows, which can't be filled up.
-const WRITES: &[usize] = &[1, 8, 64, 256];
+const WRITES: &[usize] = &[1, 10, 100, 1000];
 
 /// The server's time when it received the statement, in microseconds, whatever the time zone of the session is.
 macro_rules! now {
