@@ -199,7 +199,7 @@ async fn step(store: &RedisStore, node: &Node, step: u64, count: u32, end: Insta
         }
         let [info, scanned, nodes @ ..] = &answers[..] else { return Err(Failure::Answer) };
         let info = answer::text(info)?;
-        let process = info.lines().find_map(|line| line.strip_prefix("run_id:")).ok_or(Failure::Answer)?;
+        let process = answer::field(info, "run_id").ok_or(Failure::Answer)?;
         let slots = match nodes {
             [nodes] => Some(slots(answer::text(nodes)?).ok_or(Failure::Moved)?),
             _ => None,
@@ -212,7 +212,7 @@ async fn step(store: &RedisStore, node: &Node, step: u64, count: u32, end: Insta
                 ids.push(AcsId::new(id).map_err(|_| Failure::Unreadable)?);
             }
         }
-        return Ok(Step { process: process.trim().to_owned(), slots, next, ids });
+        return Ok(Step { process: process.to_owned(), slots, next, ids });
     }
     Err(last)
 }

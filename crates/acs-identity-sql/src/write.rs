@@ -19,7 +19,7 @@ use crate::{read, sweep};
 pub(crate) const CHUNK: usize = 1000;
 
 /// From so many items on, a write is tried at first as if none of their IDs had a row, without looking: so it mostly is
-/// when a store is filled, and where it is not the insert fails at the first row that is there.
+/// when a store is filled. Where it is not, the insert fails at the first row that is there, or in PostgreSQL inserts fewer.
 const MANY: usize = 100;
 
 /// What a decision writes, if anything, and what it answers.
