@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use acs_identity_core::{Clock, SystemClock};
+use acs_identity_core::{ChangeFeed, Clock, SystemClock};
 
 use crate::ReadThrough;
 use crate::lane::Limits;
@@ -25,8 +25,11 @@ pub struct ReadThroughBuilder<R> {
     pub(crate) resolver: R,
     pub(crate) limits: Limits,
     pub(crate) customer_capacity: u64,
-    pub(crate) load_deadline: Duration,
+    pub(crate) batch_size: usize,
+    pub(crate) batches_at_once: usize,
+    pub(crate) soft_deadline: Duration,
     pub(crate) write_deadline: Duration,
+    pub(crate) feed: Option<Arc<dyn ChangeFeed>>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -38,12 +41,18 @@ impl<R> ReadThroughBuilder<R> {
                 lifetime: Duration::from_secs(300),
                 absent_lifetime: Duration::from_secs(10),
                 jitter: 0.1,
+                refresh_ahead: 0.0,
+                stale_for: Duration::ZERO,
+                patience: Duration::from_secs(10),
                 capacity: 100_000,
                 absent_capacity: 10_000,
             },
             customer_capacity: 10_000,
-            load_deadline: Duration::from_secs(10),
+            batch_size: 500,
+            batches_at_once: 4,
+            soft_deadline: Duration::MAX,
             write_deadline: Duration::from_secs(10),
+            feed: None,
             clock: Arc::new(SystemClock),
         }
     }
@@ -87,10 +96,57 @@ impl<R> ReadThroughBuilder<R> {
         self
     }
 
+    /// The last part of a lifetime in which a hit has the answer loaded anew, off the caller's path, so that what is in use
+    /// never has to be waited for: 0, which is never, by default; 0.2 is usual. Taken into the range 0 to 1; what is not a number counts as 0.
+    pub fn refresh_ahead(mut self, part: f64) -> Self {
+        self.limits.refresh_ahead = if part.is_nan() { 0.0 } else { part.clamp(0.0, 1.0) };
+        self
+    }
+
+    /// Allows to answer with what was known before if its load fails as the source is not there (`Unavailable`, `Timeout`), or
+    /// takes longer than the [soft deadline](Self::soft_deadline): for so long after the answer's lifetime, and as long as the mapping
+    /// itself. Zero, by default, allows it never.
+    ///
+    /// Such an answer says so: [`Freshness::Stale`](acs_identity_core::Freshness::Stale). What this process knows to be unlinked or linked anew is not
+    /// given out; what others have changed meanwhile may be. Absent answers and customers' pages are never given out in this way.
+    pub fn stale_if_error(mut self, time: Duration) -> Self {
+        self.limits.stale_for = time;
+        self
+    }
+
+    /// How long a caller waits for a load before a stale answer is given out instead, if there is one and
+    /// [`stale_if_error`](Self::stale_if_error) allows it. By default as long as the load's deadline.
+    pub fn soft_deadline(mut self, deadline: Duration) -> Self {
+        self.soft_deadline = deadline;
+        self
+    }
+
     /// How long a load, or another question that is passed on, may take before those who wait get a `Timeout`. Ten seconds
-    /// by default; should be more than the backend's own deadline.
+    /// by default; should be more than the backend's own deadline. The load goes on for as long again, and if it lands, and
+    /// nobody has started another, its answer is kept.
     pub fn load_deadline(mut self, deadline: Duration) -> Self {
-        self.load_deadline = deadline;
+        self.limits.patience = deadline;
+        self
+    }
+
+    /// How many ACS IDs are asked for in one call at most: 500 by default.
+    pub fn batch_size(mut self, ids: usize) -> Self {
+        self.batch_size = ids;
+        self
+    }
+
+    /// How many calls for ACS IDs are under way at most: 4 by default. Loads that come when there are as many wait and go together. More
+    /// make smaller batches; one makes the largest, but lets a slow call stand in the way of the others until the load's deadline.
+    pub fn batches_at_once(mut self, calls: usize) -> Self {
+        self.batches_at_once = calls;
+        self
+    }
+
+    /// The news of what others write, mostly of the same store. While it is followed, a change made elsewhere is seen as soon
+    /// as it is told; while it is not, as at the beginning and after its connection was lost, no answer that is kept
+    /// is fresh, and every question is asked of the source. It is followed from the first question on, as long as the cache is there.
+    pub fn feed(mut self, feed: impl ChangeFeed + 'static) -> Self {
+        self.feed = Some(Arc::new(feed));
         self
     }
 

@@ -23,6 +23,24 @@ pub struct CacheStats {
     pub refused_as_stale: u64,
     /// Answers that were pushed out because the cache was full.
     pub evicted: u64,
+    /// Answers given out although they were not fresh any more, as their load had failed or was slow.
+    pub served_stale: u64,
+    /// Loads that a hit started, before its answer's lifetime was over.
+    pub refreshed: u64,
+    /// Questions answered with `Unavailable` at once, since the source kept failing.
+    pub refused: u64,
+    /// Calls of the source for ACS IDs, each for one or more of them.
+    pub batches: u64,
+    /// The ACS IDs of all these calls together.
+    pub batched: u64,
+    /// The most ACS IDs of one of these calls.
+    pub largest_batch: u64,
+    /// How many times the change feed has begun to work; 0 without one.
+    pub feed_epoch: u64,
+    /// Whether nothing is missed of the change feed at this moment; also true without one.
+    pub feed_live: bool,
+    /// Whether the source keeps failing, so that it is asked only now and then.
+    pub breaker_open: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -35,9 +53,14 @@ pub(crate) enum Event {
     Failed,
     RefusedAsStale,
     Evicted,
+    ServedStale,
+    Refreshed,
+    Refused,
+    Batch,
+    Batched,
 }
 
-const EVENTS: usize = 8;
+const EVENTS: usize = 13;
 const CELLS: usize = 16;
 
 /// The counters of one group of threads, on cache lines of their own.
@@ -46,15 +69,28 @@ const CELLS: usize = 16;
 struct Group([AtomicU64; EVENTS]);
 
 #[derive(Debug, Default)]
-pub(crate) struct Counters([Group; CELLS]);
+pub(crate) struct Counters {
+    groups: [Group; CELLS],
+    largest_batch: AtomicU64,
+}
 
 impl Counters {
     pub(crate) fn count(&self, event: Event) {
-        self.0[group()].0[event as usize].fetch_add(1, Ordering::Relaxed);
+        self.add(event, 1);
+    }
+
+    pub(crate) fn count_batch(&self, size: usize) {
+        self.add(Event::Batch, 1);
+        self.add(Event::Batched, size as u64);
+        self.largest_batch.fetch_max(size as u64, Ordering::Relaxed);
+    }
+
+    fn add(&self, event: Event, count: u64) {
+        self.groups[group()].0[event as usize].fetch_add(count, Ordering::Relaxed);
     }
 
     pub(crate) fn stats(&self) -> CacheStats {
-        let sum = |event: Event| self.0.iter().map(|group| group.0[event as usize].load(Ordering::Relaxed)).sum();
+        let sum = |event: Event| self.groups.iter().map(|group| group.0[event as usize].load(Ordering::Relaxed)).sum();
         CacheStats {
             hits: sum(Event::Hit),
             negative_hits: sum(Event::NegativeHit),
@@ -64,6 +100,13 @@ impl Counters {
             failed: sum(Event::Failed),
             refused_as_stale: sum(Event::RefusedAsStale),
             evicted: sum(Event::Evicted),
+            served_stale: sum(Event::ServedStale),
+            refreshed: sum(Event::Refreshed),
+            refused: sum(Event::Refused),
+            batches: sum(Event::Batch),
+            batched: sum(Event::Batched),
+            largest_batch: self.largest_batch.load(Ordering::Relaxed),
+            ..CacheStats::default()
         }
     }
 }

@@ -1,39 +1,64 @@
 //! One load under way, and those who wait for it.
 
-use std::time::Duration;
-
 use acs_identity_core::{Error, ErrorKind, Result};
-use tokio::sync::watch;
+use tokio::sync::SetOnce;
 
-use crate::guarded::guarded;
+use crate::sync::{AtomicU64, Moment, Ordering, timeout_at};
 
 /// A load of one key. Whoever waits may go away at any point; the load goes on in its own task.
 #[derive(Debug)]
 pub(crate) struct Flight<V> {
-    /// The lane's generation when the load began: after a purge nobody joins an older flight.
-    pub(crate) generation: u64,
-    /// When the load began, on the monotonic clock: lifetimes count from here.
-    pub(crate) started: Duration,
-    answer: watch::Sender<Option<Result<V>>>,
+    /// The number of the last barrier when the load began; the greatest number until then.
+    born: AtomicU64,
+    /// When it was asked for, in microseconds of the monotonic clock.
+    pub(crate) asked: u64,
+    /// When it began.
+    started: AtomicU64,
+    answer: SetOnce<Result<V>>,
 }
 
 impl<V: Clone> Flight<V> {
-    pub(crate) fn new(generation: u64, started: Duration) -> Self {
-        Self { generation, started, answer: watch::Sender::new(None) }
+    pub(crate) fn new(asked: u64) -> Self {
+        Self { born: AtomicU64::new(u64::MAX), asked, started: AtomicU64::new(u64::MAX), answer: SetOnce::new() }
+    }
+
+    /// Says that the load begins now. One that is begun again, as a part of a batch, keeps its first start.
+    pub(crate) fn begin(&self, born: u64, now: u64) {
+        self.born.fetch_min(born, Ordering::AcqRel);
+        self.started.fetch_min(now, Ordering::AcqRel);
+    }
+
+    pub(crate) fn born(&self) -> u64 {
+        self.born.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn started(&self) -> u64 {
+        self.started.load(Ordering::Acquire)
     }
 
     /// Gives everyone who waits, now or later, the answer.
     pub(crate) fn land(&self, answer: Result<V>) {
-        self.answer.send_replace(Some(answer));
+        // It lands once, as there is one `Load` of it.
+        let _ = self.answer.set(answer);
     }
 
-    /// Waits for the answer, at most so long: the load has a deadline of its own, but also a runtime of its own, which
+    /// Waits for the answer, at most until then: the load has a deadline of its own, but also a runtime of its own, which
     /// may stand still.
-    pub(crate) async fn wait(&self, deadline: Duration) -> Result<V> {
-        let mut receiver = self.answer.subscribe();
-        let lost = || Error::new(ErrorKind::Internal, "the load was lost");
-        // The sender lives as long as `self`, so the channel cannot close while somebody waits.
-        let answer = guarded(deadline, ErrorKind::Timeout, receiver.wait_for(Option::is_some)).await?;
-        answer.map_err(|_| lost())?.as_ref().map_or_else(|| Err(lost()), Clone::clone)
+    ///
+    /// # Errors
+    /// The load's, and `Timeout`.
+    pub(crate) async fn wait(&self, until: Moment) -> Result<V> {
+        if let Some(answer) = self.answer.get() {
+            return answer.clone();
+        }
+        match timeout_at(until, self.answer.wait()).await {
+            Some(answer) => answer.clone(),
+            None => Err(late()),
+        }
     }
+}
+
+/// The backend has not answered in time.
+pub(crate) fn late() -> Error {
+    Error::new(ErrorKind::Timeout, "the backend did not answer in time").in_backend("cache")
 }

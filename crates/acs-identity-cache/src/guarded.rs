@@ -7,6 +7,8 @@ use std::time::Duration;
 use acs_identity_core::{Error, ErrorKind};
 use futures::FutureExt;
 
+use crate::sync::timeout;
+
 /// Awaits a future, at most so long.
 ///
 /// # Errors
@@ -16,9 +18,17 @@ pub(crate) async fn guarded<T>(
     late: ErrorKind,
     future: impl Future<Output = T>,
 ) -> Result<T, Error> {
-    match tokio::time::timeout(deadline, AssertUnwindSafe(future).catch_unwind()).await {
-        Ok(Ok(output)) => Ok(output),
-        Ok(Err(_panic)) => Err(Error::new(ErrorKind::Internal, "the backend panicked").in_backend("cache")),
-        Err(_elapsed) => Err(Error::new(late, "the backend did not answer in time").in_backend("cache")),
+    match timeout(deadline, caught(future)).await {
+        Some(outcome) => outcome,
+        None => Err(Error::new(late, "the backend did not answer in time").in_backend("cache")),
     }
+}
+
+/// Awaits a future.
+///
+/// # Errors
+/// `Internal` if it panicked.
+pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Error> {
+    let panicked = |_| Error::new(ErrorKind::Internal, "the backend panicked").in_backend("cache");
+    AssertUnwindSafe(future).catch_unwind().await.map_err(panicked)
 }

@@ -1,36 +1,31 @@
-//! One direction of the cache: its entries, the loads under way, and the bars that keep stale answers out.
+//! One direction of the cache: its entries, and the loads under way.
 //!
-//! # Why nothing stale gets in
-//! An answer is stored only by [`Load::land`], under the lock of the key's stripe, and only if
-//! - its flight is still the one in the stripe: a purge or a write of the key takes the flight out, under the same lock;
-//! - the lane's generation is the one of the flight's start: a purge of many keys moves it, then passes through every
-//!   stripe's lock before it removes entries, so that no landing with the older generation is still to come;
-//! - neither the key nor the lane is barred: a write bars what it touches until it is over.
+//! # Why nothing stale gets in, or out
+//! An answer is stored only under the lock of its key's stripe, and only if
+//! - its flight is still in the stripe: a write or a purge of the key takes the flights of the key out, under the same lock, and so does a
+//!   newer flight that has landed;
+//! - neither the key nor anything that the answer names is barred: a write bars what it touches until it is over.
 //!
-//! Nobody joins a flight that has been taken out, or one of an older generation. So a load that began before a write or a
-//! purge answers those who came before, and no one else.
+//! It is given out only if no barrier came after the start of its load: neither one of everything, nor one of what it names (see
+//! [`barriers`](crate::barriers)). Nobody joins a flight that has been taken out, or that began before a barrier which may turn out to count for it.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as MapEntry;
-use std::hash::{BuildHasher, Hash};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::hash::BuildHasher;
+use std::sync::Arc;
 use std::time::Duration;
 
-use acs_identity_core::{Clock, Error, ErrorKind, Result};
+use acs_identity_core::{Error, ErrorKind, Result, Revision};
 use foldhash::quality::RandomState;
 
+use crate::barriers::{Barriers, Key, Side};
+use crate::clock::Time;
 use crate::counters::{Counters, Event};
 use crate::flight::Flight;
-use crate::table::Table;
-use crate::values::Cached;
+use crate::sync::{Guard, Mutex, MutexGuard, is_on, lock};
+use crate::table::{Entry, Table};
+use crate::values::{Cached, Kept, micros};
 
 const STRIPES: usize = 64;
-
-/// What a lane is asked by: an ACS ID or a customer ID.
-pub(crate) trait Key: Hash + Eq + Clone + Send + Sync + 'static {}
-
-impl<K: Hash + Eq + Clone + Send + Sync + 'static> Key for K {}
 
 /// How long, and how many, answers are kept.
 #[derive(Debug, Clone, Copy)]
@@ -39,49 +34,26 @@ pub(crate) struct Limits {
     pub(crate) absent_lifetime: Duration,
     /// By how much a lifetime is shortened at most, as a part of it: 0 to 1.
     pub(crate) jitter: f64,
+    /// The last part of a lifetime in which a hit has the answer loaded anew: 0 to 1.
+    pub(crate) refresh_ahead: f64,
+    /// How long after its freshness an answer may be given out where a load fails.
+    pub(crate) stale_for: Duration,
+    /// After which time a load is joined by nobody.
+    pub(crate) patience: Duration,
     pub(crate) capacity: u64,
     pub(crate) absent_capacity: u64,
 }
 
-/// A stored answer.
-#[derive(Clone)]
-struct Entry<V> {
-    value: V,
-    /// When its load began.
-    loaded: Duration,
-    fresh_until: Duration,
-}
+/// The loads of each key that may still be stored: the last may be joined, others are older.
+type Flights<K, V> = HashMap<K, Vec<Arc<Flight<V>>>, RandomState>;
 
-struct Stripe<K, V> {
-    flights: HashMap<K, Arc<Flight<V>>, RandomState>,
-    bars: HashMap<K, Bar, RandomState>,
-}
-
-/// Keeps the answers for a key from being stored.
-#[derive(Default)]
-struct Bar {
-    /// Writes under way.
-    writers: u32,
-    /// The deadline of writes whose outcome is not known.
-    until: Duration,
-}
-
-impl Bar {
-    fn holds(&self, now: Duration) -> bool {
-        self.writers > 0 || self.until > now
-    }
-}
-
-pub(crate) struct Lane<K, V> {
-    known: Table<K, Entry<V>>,
-    absent: Table<K, Entry<V>>,
-    stripes: Box<[Mutex<Stripe<K, V>>]>,
-    /// Until when the whole lane is barred, in microseconds of the monotonic clock.
-    barred_until: AtomicU64,
-    /// Moves when flights of many keys become too old to be joined or stored.
-    generation: AtomicU64,
+pub(crate) struct Lane<K: Key, V: Cached> {
+    known: Table<K, V::Kept>,
+    absent: Table<K, V::Kept>,
+    stripes: Box<[Mutex<Flights<K, V>>]>,
+    barriers: Arc<Barriers>,
     limits: Limits,
-    clock: Arc<dyn Clock>,
+    time: Time,
     hasher: RandomState,
     counters: Arc<Counters>,
 }
@@ -96,18 +68,23 @@ pub(crate) enum Entered<K: Key, V: Cached> {
     Leader(Load<K, V>),
 }
 
+/// A fresh answer.
+pub(crate) struct Hit<V> {
+    pub(crate) value: V,
+    /// Whether it is time to load it anew.
+    pub(crate) is_due: bool,
+}
+
 impl<K: Key, V: Cached> Lane<K, V> {
-    pub(crate) fn new(limits: Limits, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(limits: Limits, time: Time, barriers: Arc<Barriers>) -> Self {
         let counters = Arc::new(Counters::default());
-        let stripe = || Mutex::new(Stripe { flights: HashMap::default(), bars: HashMap::default() });
         Self {
-            known: Table::new(limits.capacity, |entry: &Entry<V>| entry.value.weight(), counters.clone()),
+            known: Table::new(limits.capacity, V::Kept::weight, counters.clone()),
             absent: Table::new(limits.absent_capacity, |_| 1, counters.clone()),
-            stripes: (0..STRIPES).map(|_| stripe()).collect(),
-            barred_until: AtomicU64::new(0),
-            generation: AtomicU64::new(0),
+            stripes: (0..STRIPES).map(|_| Mutex::new(HashMap::default())).collect(),
+            barriers,
             limits,
-            clock,
+            time,
             hasher: RandomState::default(),
             counters,
         }
@@ -118,158 +95,178 @@ impl<K: Key, V: Cached> Lane<K, V> {
     }
 
     /// The stored answer, if there is a fresh one that is usable. Takes no lock of this lane.
-    pub(crate) fn get(&self, key: &K, usable: impl Fn(&V) -> bool) -> Option<V> {
+    pub(crate) fn get(&self, key: &K, usable: impl Fn(&V::Kept) -> bool) -> Option<Hit<V>> {
         let (entry, event) = match self.known.get(key) {
             Some(entry) => (entry, Event::Hit),
             None => (self.absent.get(key)?, Event::NegativeHit),
         };
-        let now = self.clock.monotonic();
-        if now >= entry.fresh_until || !usable(&entry.value) {
+        let now = self.time.now();
+        if now >= entry.fresh_until || !self.is_unchanged(&entry) || !usable(&entry.kept) {
             return None;
         }
         self.counters.count(event);
-        Some(entry.value.aged(now.saturating_sub(entry.loaded)))
+        let lifetime = (entry.fresh_until - entry.loaded) as f64;
+        let is_due = ((entry.fresh_until - now) as f64) < self.limits.refresh_ahead * lifetime;
+        let age = Duration::from_micros(now.saturating_sub(entry.loaded));
+        Some(Hit { value: entry.kept.give(now, age), is_due })
+    }
+
+    /// Whether no barrier came after the start of its load.
+    fn is_unchanged(&self, entry: &Entry<V::Kept>) -> bool {
+        self.barriers.is_fresh(entry.born) && self.names_unchanged(entry)
+    }
+
+    fn names_unchanged(&self, entry: &Entry<V::Kept>) -> bool {
+        entry.kept.is_unchanged(entry.born, self.named()) || !is_on(Guard::Stamp)
+    }
+
+    /// What was known, if the source may be about to answer the same: not if it is known to have changed.
+    pub(crate) fn get_stale(&self, key: &K) -> Option<V> {
+        if self.limits.stale_for.is_zero() {
+            return None;
+        }
+        let entry = self.known.get(key)?;
+        let now = self.time.now();
+        let is_young = now < entry.fresh_until.saturating_add(micros(self.limits.stale_for));
+        if !is_young || !self.barriers.is_usable(entry.born) || !self.names_unchanged(&entry) {
+            return None;
+        }
+        let stale = entry.kept.give_stale(now, Duration::from_micros(now.saturating_sub(entry.loaded)))?;
+        self.counters.count(Event::ServedStale);
+        Some(stale)
     }
 
     /// Finds the stored answer if it is usable, joins the load of a key, or starts one.
-    pub(crate) fn enter(self: &Arc<Self>, key: &K, usable: impl Fn(&V) -> bool) -> Entered<K, V> {
-        if let Some(value) = self.get(key, &usable) {
-            return Entered::Hit(value);
+    pub(crate) fn enter(self: &Arc<Self>, key: &K, usable: impl Fn(&V::Kept) -> bool) -> Entered<K, V> {
+        if let Some(hit) = self.get(key, &usable) {
+            return Entered::Hit(hit.value);
         }
         let mut stripe = self.stripe(key);
         // Again under the lock, since a load may have landed in between.
-        if let Some(value) = self.get(key, &usable) {
-            return Entered::Hit(value);
+        if let Some(hit) = self.get(key, &usable) {
+            return Entered::Hit(hit.value);
         }
         self.counters.count(Event::Miss);
-        let generation = self.generation.load(Ordering::Acquire);
-        if let Some(flight) = stripe.flights.get(key)
-            && flight.generation == generation
-        {
-            self.counters.count(Event::Joined);
-            return Entered::Joined(flight.clone());
-        }
-        let flight = Arc::new(Flight::new(generation, self.clock.monotonic()));
-        stripe.flights.insert(key.clone(), flight.clone());
-        Entered::Leader(Load { lane: self.clone(), key: key.clone(), flight, landed: false })
-    }
-
-    /// Forgets a key, and keeps the load of it that is under way from being stored or joined.
-    pub(crate) fn purge(&self, key: &K) {
-        self.forget(&mut self.stripe(key), key);
-    }
-
-    /// Forgets all found answers that fit, and keeps all loads that are under way from being stored or joined.
-    pub(crate) fn purge_where(&self, fits: impl Fn(&K, &V) -> bool) {
-        self.end_flights();
-        self.known.remove_where(|key, entry| fits(key, &entry.value));
-    }
-
-    /// Forgets everything. Looks at every entry.
-    pub(crate) fn purge_all(&self) {
-        self.end_flights();
-        self.known.remove_where(|_, _| true);
-        self.absent.remove_where(|_, _| true);
-    }
-
-    /// Forgets a key and stores nothing for it until the bar is lifted.
-    pub(crate) fn bar(&self, key: &K) {
-        let mut stripe = self.stripe(key);
-        self.forget(&mut stripe, key);
-        stripe.bars.entry(key.clone()).or_default().writers += 1;
-    }
-
-    /// Ends a [`bar`](Self::bar), or lets it last until a moment of the monotonic clock. Forgets the key again: what was
-    /// loaded meanwhile may be older than the write.
-    pub(crate) fn lift(&self, key: &K, until: Option<Duration>) {
-        let mut stripe = self.stripe(key);
-        self.forget(&mut stripe, key);
-        let now = self.clock.monotonic();
-        if let MapEntry::Occupied(mut bar) = stripe.bars.entry(key.clone()) {
-            bar.get_mut().writers -= 1;
-            bar.get_mut().until = bar.get().until.max(until.unwrap_or_default());
-            if !bar.get().holds(now) {
-                bar.remove();
+        match self.join_or_lead(&mut stripe, key) {
+            Ok(load) => Entered::Leader(load),
+            Err(flight) => {
+                self.counters.count(Event::Joined);
+                Entered::Joined(flight)
             }
         }
-        if until.is_some() {
-            // Bars that only wait for their deadline are removed by nobody else.
-            stripe.bars.retain(|_, bar| bar.holds(now));
+    }
+
+    /// Starts a load of a key unless there is one under way.
+    pub(crate) fn refresh(self: &Arc<Self>, key: &K) -> Option<Load<K, V>> {
+        self.join_or_lead(&mut self.stripe(key), key).ok()
+    }
+
+    fn join_or_lead(
+        self: &Arc<Self>,
+        stripe: &mut Flights<K, V>,
+        key: &K,
+    ) -> std::result::Result<Load<K, V>, Arc<Flight<V>>> {
+        let now = self.time.now();
+        if let Some(flight) = stripe.get(key).and_then(|flights| flights.last())
+            && K::side(&self.barriers).is_joinable(flight.born())
+            && now < flight.asked.saturating_add(micros(self.limits.patience))
+        {
+            return Err(flight.clone());
         }
+        let flight = Arc::new(Flight::new(now));
+        match stripe.get_mut(key) {
+            Some(older) => older.push(flight.clone()),
+            None => drop(stripe.insert(key.clone(), vec![flight.clone()])),
+        }
+        Ok(Load { lane: self.clone(), key: key.clone(), flight, landed: false })
     }
 
-    /// Stores nothing at all until a moment of the monotonic clock. What is stored stays.
-    pub(crate) fn bar_all(&self, until: Duration) {
-        self.barred_until.fetch_max(micros(until), Ordering::AcqRel);
-        self.end_flights();
-    }
-
-    fn forget(&self, stripe: &mut Stripe<K, V>, key: &K) {
-        stripe.flights.remove(key);
+    /// Forgets a key, and keeps the loads of it that are under way from being stored or joined.
+    pub(crate) fn forget(&self, key: &K) {
+        let mut stripe = self.stripe(key);
+        stripe.remove(key);
         self.known.remove(key);
         self.absent.remove(key);
     }
 
-    fn end_flights(&self) {
-        self.generation.fetch_add(1, Ordering::AcqRel);
-        for stripe in &self.stripes {
-            // A landing that saw the older generation is over once its stripe can be locked.
-            drop(lock(stripe));
+    /// The same, unless what is kept is of this revision or a later one.
+    pub(crate) fn forget_before(&self, key: &K, revision: Option<Revision>) {
+        let mut stripe = self.stripe(key);
+        stripe.remove(key);
+        let kept = self.known.get(key).and_then(|entry| entry.kept.revision());
+        if kept.is_none() || revision.is_none() || kept < revision {
+            self.known.remove(key);
         }
+        self.absent.remove(key);
+    }
+
+    /// Throws away all entries. None of them is to be given out any more already.
+    pub(crate) fn clear(&self) {
+        self.known.clear();
+        self.absent.clear();
     }
 
     /// Stores an answer unless something has come in between.
     fn store(&self, key: &K, flight: &Arc<Flight<V>>, value: V) -> bool {
+        let now = self.time.now();
+        // Before the stripe is locked: of a bar that comes after this look, the barrier is newer than the load.
+        let named_barred = is_on(Guard::NamedIsBarred) && value.named().any(|named| self.named().is_barred(named, now));
         let mut stripe = self.stripe(key);
-        if !stripe.flights.get(key).is_some_and(|current| Arc::ptr_eq(current, flight)) {
+        // With those that are older: none of them is to take the place of this answer.
+        if !take_out(&mut stripe, key, flight, true) && is_on(Guard::FlightIsTheKeys) {
             return false;
         }
-        stripe.flights.remove(key);
-        let now = self.clock.monotonic();
-        let all_barred = micros(now) < self.barred_until.load(Ordering::Acquire);
-        let barred = stripe.bars.get(key).is_some_and(|bar| bar.holds(now));
-        if all_barred || barred || flight.generation != self.generation.load(Ordering::Acquire) {
+        if named_barred || (is_on(Guard::KeyIsBarred) && K::side(&self.barriers).is_barred(key, now)) {
             return false;
         }
         let absent = value.is_absent();
-        let lifetime = self.lifetime(key, &value, flight.started);
-        let entry = Entry { value, loaded: flight.started, fresh_until: flight.started.saturating_add(lifetime) };
+        let born = flight.born();
+        let loaded = if is_on(Guard::LifetimeFromStart) { flight.started() } else { now };
+        let fresh_until = loaded.saturating_add(self.lifetime(key, &value, loaded));
+        let kept = value.keep(loaded, self.named());
+        let entry = Entry { kept, born, loaded, fresh_until };
+        if !self.barriers.is_usable(born) || !self.names_unchanged(&entry) {
+            return false;
+        }
         let (table, other) = if absent { (&self.absent, &self.known) } else { (&self.known, &self.absent) };
         other.remove(key);
         table.insert(key.clone(), entry);
         true
     }
 
-    /// Takes a flight out that has failed, or does not land in time, so that the next caller tries again.
-    pub(crate) fn give_up(&self, key: &K, flight: &Arc<Flight<V>>) {
-        let mut stripe = self.stripe(key);
-        if stripe.flights.get(key).is_some_and(|current| Arc::ptr_eq(current, flight)) {
-            stripe.flights.remove(key);
-        }
+    /// Takes a flight out that has failed, so that the next caller tries again.
+    fn give_up(&self, key: &K, flight: &Arc<Flight<V>>) {
+        take_out(&mut self.stripe(key), key, flight, false);
     }
 
-    fn lifetime(&self, key: &K, value: &V, started: Duration) -> Duration {
+    /// In microseconds.
+    fn lifetime(&self, key: &K, value: &V, started: u64) -> u64 {
         let full = if value.is_absent() { self.limits.absent_lifetime } else { self.limits.lifetime };
         // The hash is keyed and the time differs: as good as a random number for spreading reloads.
         let random = (self.hasher.hash_one((key, started)) >> 11) as f64 / (1_u64 << 53) as f64;
-        let seconds = full.as_secs_f64() * (1.0 - self.limits.jitter * random);
-        // The longest durations don't fit into one again after a detour through a float.
-        let shortened = Duration::try_from_secs_f64(seconds).unwrap_or(full).min(full);
-        value.remaining().map_or(shortened, |remaining| remaining.min(shortened))
+        let full = micros(full);
+        let shortened = ((full as f64 * (1.0 - self.limits.jitter * random)) as u64).min(full);
+        value.remaining().map_or(shortened, |remaining| micros(remaining).min(shortened))
     }
 
-    fn stripe(&self, key: &K) -> MutexGuard<'_, Stripe<K, V>> {
+    fn named(&self) -> &Side<V::Named> {
+        V::Named::side(&self.barriers)
+    }
+
+    fn stripe(&self, key: &K) -> MutexGuard<'_, Flights<K, V>> {
         lock(&self.stripes[self.hasher.hash_one(key) as usize % STRIPES])
     }
 }
 
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// Nothing that can panic runs while a lock is held but a clock, which is asked before anything is changed.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// Takes a flight out, if it is there, and on request those that are older.
+fn take_out<K: Key, V>(stripe: &mut Flights<K, V>, key: &K, flight: &Arc<Flight<V>>, with_older: bool) -> bool {
+    let Some(flights) = stripe.get_mut(key) else { return false };
+    let Some(at) = flights.iter().position(|one| Arc::ptr_eq(one, flight)) else { return false };
+    flights.drain(if with_older { 0 } else { at }..=at);
+    if flights.is_empty() {
+        stripe.remove(key);
+    }
+    true
 }
 
 /// The duty to run a load. Dropped without an answer, it fails those who wait, and the key can be tried again.
@@ -287,6 +284,11 @@ impl<K: Key, V: Cached> Load<K, V> {
 
     pub(crate) fn flight(&self) -> Arc<Flight<V>> {
         self.flight.clone()
+    }
+
+    /// Says that the source is asked from now on.
+    pub(crate) fn begin(&self) {
+        self.flight.begin(self.lane.barriers.now(), self.lane.time.now());
     }
 
     /// Stores the answer, if it may be stored, and gives it to all who wait.

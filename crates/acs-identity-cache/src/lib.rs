@@ -22,12 +22,18 @@
 //!
 //! Loads and writes run in tasks of their own, so a [`ReadThrough`] is used within a tokio runtime with its timer on.
 
+mod barriers;
+mod batches;
+mod breaker;
 mod builder;
+mod clock;
 mod counters;
 mod flight;
+mod follow;
 mod guarded;
 mod lane;
 mod read_through;
+mod sync;
 mod table;
 mod values;
 mod write_through;

@@ -1,31 +1,43 @@
 //! [`ReadThrough`] and its read side.
 
+use std::collections::HashSet;
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use acs_identity_core::{AcsId, Answer, Answers, CustomerId, Error, ErrorKind, Resolution, Resolver, Result};
 use async_trait::async_trait;
-use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use crate::barriers::{Barriers, Key};
+use crate::batches::Batches;
+use crate::breaker::Breaker;
 use crate::builder::ReadThroughBuilder;
-use crate::counters::CacheStats;
+use crate::clock::Time;
+use crate::counters::{CacheStats, Counters, Event};
 use crate::flight::Flight;
-use crate::guarded::guarded;
-use crate::lane::{Entered, Key, Lane, Limits, Load};
-use crate::values::{Cached, Listing, is_of};
+use crate::follow::Follower;
+use crate::lane::{Entered, Lane, Limits};
+use crate::sync::{Moment, moment};
+use crate::values::{Cached, Listing};
 
 /// A cache in front of a resolver or a store.
 ///
 /// Clones share the cache. Around a [`MappingStore`](acs_identity_core::MappingStore) it is one itself: writes go to the store, and once
 /// a write has returned, no read through this wrapper or a clone that begins later sees what was there before. What others
-/// write is seen when the [`lifetime`](ReadThroughBuilder::lifetime) of an answer is over, or after a purge.
+/// write is seen as soon as the change feed tells it, if there is [one](ReadThroughBuilder::feed); without, when the
+/// [`lifetime`](ReadThroughBuilder::lifetime) of an answer is over, or after a purge.
 ///
 /// # Concurrent calls
-/// At most one load of an ACS ID is under way; all who ask meanwhile get its answer. A failed load is shared by those who
+/// At most one load of an ACS ID is under way; all who ask meanwhile get its answer. Loads of different IDs are gathered: the
+/// first goes at once, and those that are asked for while as many calls of the source are under way as there
+/// [may be](ReadThroughBuilder::batches_at_once) go together in one call as soon as one of these ends. A failed load is shared by those who
 /// wait and is not stored.
+///
+/// # Failures
+/// A call that fails for all its IDs for good, or panics, is split until what it fails for stands alone. After five calls
+/// in a row that failed since the source was not there, or was not there in time, callers get `Unavailable` at once, for at most a second
+/// until one of them is let through again.
 ///
 /// # Cancellation
 /// Every call may be dropped at any point. Loads and writes run in tasks of their own and go on: others who wait for the
@@ -33,17 +45,28 @@ use crate::values::{Cached, Listing, is_of};
 ///
 /// # Panics
 /// A panicking resolver gives each of those who wait one `Internal` error, and the next caller tries again. Outside of a
-/// tokio runtime, a call that has to ask the resolver panics.
+/// tokio runtime, a question that has to be asked of the resolver is answered with `Unavailable`.
 pub struct ReadThrough<R>(pub(crate) Arc<Shared<R>>);
 
 pub(crate) struct Shared<R> {
     pub(crate) resolver: R,
     pub(crate) ids: Arc<Lane<AcsId, Option<Resolution>>>,
     pub(crate) customers: Arc<Lane<CustomerId, Listing>>,
+    pub(crate) barriers: Arc<Barriers>,
+    pub(crate) batches: Batches,
+    pub(crate) breaker: Breaker,
+    pub(crate) follower: Option<Follower>,
     pub(crate) tasks: TaskTracker,
     pub(crate) load_deadline: Duration,
+    pub(crate) soft_deadline: Duration,
     pub(crate) write_deadline: Duration,
-    pub(crate) clock: Arc<dyn acs_identity_core::Clock>,
+    pub(crate) time: Time,
+}
+
+/// Until when a caller waits for fresh answers, and for any.
+pub(crate) struct Deadlines {
+    soft: Moment,
+    hard: Moment,
 }
 
 impl<R> ReadThrough<R> {
@@ -63,14 +86,24 @@ impl<R> ReadThrough<R> {
             absent_capacity: options.customer_capacity,
             ..options.limits
         };
+        let time = Time(options.clock);
+        let barriers = Arc::new(Barriers::new(options.feed.is_some()));
+        let ids = Arc::new(Lane::new(options.limits, time.clone(), barriers.clone()));
+        let customers = Arc::new(Lane::new(customer_limits, time.clone(), barriers.clone()));
+        let follower = options.feed.map(|feed| Follower::new(feed, barriers.clone(), ids.clone(), customers.clone()));
         Self(Arc::new(Shared {
             resolver: options.resolver,
-            ids: Arc::new(Lane::new(options.limits, options.clock.clone())),
-            customers: Arc::new(Lane::new(customer_limits, options.clock.clone())),
+            ids,
+            customers,
+            barriers,
+            batches: Batches::new(options.batch_size, options.batches_at_once),
+            breaker: Breaker::default(),
+            follower,
             tasks: TaskTracker::new(),
-            load_deadline: options.load_deadline,
+            load_deadline: options.limits.patience,
+            soft_deadline: options.soft_deadline.min(options.limits.patience),
             write_deadline: options.write_deadline,
-            clock: options.clock,
+            time,
         }))
     }
 
@@ -81,96 +114,107 @@ impl<R> ReadThrough<R> {
 
     /// What the cache has done for questions by ACS ID.
     pub fn stats(&self) -> CacheStats {
-        self.0.ids.counters().stats()
+        self.stats_of(self.0.ids.counters())
     }
 
     /// What the cache has done for questions by customer.
     pub fn customer_stats(&self) -> CacheStats {
-        self.0.customers.counters().stats()
+        self.stats_of(self.0.customers.counters())
+    }
+
+    fn stats_of(&self, counters: &Counters) -> CacheStats {
+        let feed = self.0.barriers.feed();
+        CacheStats {
+            feed_epoch: feed.epoch,
+            feed_live: feed.live,
+            breaker_open: self.0.breaker.is_open(),
+            ..counters.stats()
+        }
     }
 
     /// Forgets an ACS ID, and the customers' pages that hold it: who asks from now on gets an answer that is loaded from
-    /// now on. A customer to whom somebody else has linked it has to be purged, too. Looks at every customer's page.
+    /// now on. A customer to whom somebody else has linked it has to be purged, too.
     pub fn purge(&self, id: &AcsId) {
-        self.0.ids.purge(id);
-        self.0.customers.purge_where(|_, listing| listing.holds(id));
+        self.0.barriers.stamp_id(id);
+        self.0.ids.forget(id);
     }
 
-    /// Forgets a customer, and every ACS ID of which the cache knows that it is the customer's. Looks at every entry.
+    /// Forgets a customer, and every ACS ID of which the cache knows that it is the customer's.
     pub fn purge_customer(&self, customer: &CustomerId) {
-        self.0.customers.purge(customer);
-        self.0.ids.purge_where(|_, answer| is_of(answer, customer));
+        self.0.barriers.stamp_customer(customer);
+        self.0.customers.forget(customer);
     }
 
     /// Forgets everything.
     pub fn purge_all(&self) {
-        self.0.ids.purge_all();
-        self.0.customers.purge_all();
+        self.0.barriers.forget_all();
+        self.0.ids.clear();
+        self.0.customers.clear();
     }
 }
 
-impl<R: 'static> ReadThrough<R> {
-    /// Runs one load in a task of its own.
-    pub(crate) fn start<K, V, Fut>(&self, load: Load<K, V>, ask: impl FnOnce(Arc<Shared<R>>, K) -> Fut)
-    where
-        K: Key,
-        V: Cached,
-        Fut: Future<Output = Result<V>> + Send + 'static,
-    {
-        let deadline = self.0.load_deadline;
-        let asked = ask(self.0.clone(), load.key().clone());
-        self.0.tasks.spawn(async move {
-            let answer = guarded(deadline, ErrorKind::Timeout, asked).await.flatten();
-            load.land(answer);
-        });
-    }
-}
-
-impl<R> ReadThrough<R> {
-    /// Waits for a load, at most until then. One that does not land in time, as its runtime may stand still, is given up, so
-    /// that the next caller starts another.
+impl<R> Shared<R> {
+    /// Waits for a load. If it takes long or fails, what was known before is the answer, where that is allowed.
     pub(crate) async fn wait<K: Key, V: Cached>(
         &self,
         lane: &Lane<K, V>,
         key: &K,
-        flight: &Arc<Flight<V>>,
-        until: Instant,
+        flight: &Flight<V>,
+        until: &Deadlines,
     ) -> Result<V> {
-        let answer = flight.wait(until.saturating_duration_since(Instant::now())).await;
-        if answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout) {
-            lane.give_up(key, flight);
+        let mut answer = flight.wait(until.soft).await;
+        if until.soft < until.hard && answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout) {
+            if let Some(stale) = lane.get_stale(key) {
+                return Ok(stale);
+            }
+            answer = flight.wait(until.hard).await;
         }
-        answer
+        answer.or_else(|error| self.stale(lane, key, error))
     }
-}
 
-/// The moment so far ahead, or one that is as good as never.
-pub(crate) fn deadline(patience: Duration) -> Instant {
-    const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-    Instant::now() + patience.min(NEVER)
+    /// What was known before, instead of an error that says that the source was not there.
+    fn stale<K: Key, V: Cached>(&self, lane: &Lane<K, V>, key: &K, error: Error) -> Result<V> {
+        let known = if error.is_transient() { lane.get_stale(key) } else { None };
+        known.ok_or(error)
+    }
+
+    /// Until when a caller waits who asks now.
+    pub(crate) fn deadlines(&self) -> Deadlines {
+        Deadlines { soft: moment(self.soft_deadline), hard: moment(self.load_deadline) }
+    }
+
+    /// Has the change feed followed, if there is one. Nothing is fresh before it is.
+    pub(crate) fn follow(&self) {
+        if let Some(follower) = &self.follower {
+            follower.start();
+        }
+    }
 }
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<R: Resolver + 'static> Resolver for ReadThrough<R> {
     async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>> {
+        self.0.follow();
         let flight = match self.0.ids.enter(id, |_| true) {
             Entered::Hit(answer) => return Ok(answer),
             Entered::Joined(flight) => flight,
             Entered::Leader(load) => {
                 let flight = load.flight();
-                self.start(load, |shared, id| async move { shared.resolver.resolve(&id).await });
+                self.0.submit([load]);
                 flight
             }
         };
-        self.wait(&self.0.ids, id, &flight, deadline(self.0.load_deadline)).await
+        self.0.wait(&self.0.ids, id, &flight, &self.0.deadlines()).await
     }
 
     async fn resolve_many(&self, ids: &[AcsId]) -> Answers {
+        self.0.follow();
+        let until = self.0.deadlines();
         let mut known: Vec<(&str, Answer)> = Vec::with_capacity(ids.len());
         let mut flights = Vec::new();
         let mut loads = Vec::new();
-        let mut seen = std::collections::HashSet::with_capacity(ids.len());
+        let mut seen = HashSet::with_capacity(ids.len());
         for id in ids.iter().filter(|id| seen.insert(id.as_str())) {
             match self.0.ids.enter(id, |_| true) {
                 Entered::Hit(answer) => known.push((id.as_str(), Ok(answer))),
@@ -182,37 +226,24 @@ impl<R: Resolver + 'static> Resolver for ReadThrough<R> {
             }
         }
         if !loads.is_empty() {
-            self.start_many(loads);
+            self.0.submit(loads);
         }
-        let until = deadline(self.0.load_deadline);
         for (id, flight) in flights {
-            known.push((id.as_str(), self.wait(&self.0.ids, id, &flight, until).await));
+            known.push((id.as_str(), self.0.wait(&self.0.ids, id, &flight, &until).await));
         }
         let forgotten = Error::new(ErrorKind::Internal, "the ID was not asked");
         Answers::each_by_id(ids, known, &Err(forgotten))
     }
 
     fn resolve_now(&self, id: &AcsId) -> Option<Option<Resolution>> {
-        self.0.ids.get(id, |_| true)
-    }
-}
-
-impl<R: Resolver + 'static> ReadThrough<R> {
-    /// Runs the loads of a batch in one task and one call of the resolver.
-    fn start_many(&self, loads: Vec<Load<AcsId, Option<Resolution>>>) {
-        let shared = self.0.clone();
-        self.0.tasks.spawn(async move {
-            let ids: Vec<AcsId> = loads.iter().map(|load| load.key().clone()).collect();
-            let asked = guarded(shared.load_deadline, ErrorKind::Timeout, shared.resolver.resolve_many(&ids)).await;
-            let answers = match asked {
-                Ok(answers) if answers.len() == ids.len() => answers,
-                Ok(_) => Answers::failed(&ids, &Error::new(ErrorKind::Internal, "the resolver did not answer each ID")),
-                Err(error) => Answers::failed(&ids, &error),
-            };
-            for (load, answer) in loads.into_iter().zip(answers) {
-                load.land(answer);
-            }
-        });
+        let hit = self.0.ids.get(id, |_| true)?;
+        if hit.is_due
+            && let Some(load) = self.0.ids.refresh(id)
+        {
+            self.0.ids.counters().count(Event::Refreshed);
+            self.0.submit([load]);
+        }
+        Some(hit.value)
     }
 }
 

@@ -3,42 +3,118 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use acs_identity_core::{AcsId, CustomerId, Mapping, Page, PageRequest, Resolution};
+use acs_identity_core::{AcsId, CustomerId, Freshness, Mapping, Page, PageRequest, Properties, Resolution, Revision};
+
+use crate::barriers::{Key, Side};
 
 /// An answer that a lane can keep.
 pub(crate) trait Cached: Clone + Send + Sync + 'static {
+    /// The key of the other direction, of which answers name some.
+    type Named: Key;
+    /// What is kept of an answer.
+    type Kept: Kept<Self>;
+
     /// Whether it says that there is nothing; such answers live shorter, and in a table of their own.
     fn is_absent(&self) -> bool;
-
-    /// How much of the capacity it takes.
-    fn weight(&self) -> u32;
 
     /// How long it holds, counted from the start of its load; `None` if nothing in it expires.
     fn remaining(&self) -> Option<Duration>;
 
-    /// The same answer, given so much later.
-    fn aged(self, by: Duration) -> Self;
+    /// What it names.
+    fn named(&self) -> impl Iterator<Item = &Self::Named>;
+
+    /// The answer of a load that began at a moment in microseconds, as it is kept.
+    fn keep(self, started: u64, named: &Side<Self::Named>) -> Self::Kept;
 }
+
+/// A kept answer.
+pub(crate) trait Kept<V: Cached>: Clone + Send + Sync + 'static {
+    /// How much of the capacity it takes.
+    fn weight(&self) -> u32;
+
+    /// Whether nothing it names was stamped since its load began.
+    fn is_unchanged(&self, born: u64, named: &Side<V::Named>) -> bool;
+
+    /// Its revision, if it has one.
+    fn revision(&self) -> Option<Revision>;
+
+    /// The answer, given at a moment, so much later than its load began.
+    fn give(self, now: u64, age: Duration) -> V;
+
+    /// The answer, given although it is not fresh any more; `None` if it holds no more, or can't say that it is not fresh.
+    fn give_stale(self, now: u64, age: Duration) -> Option<V>;
+}
+
+/// What is kept of an answer for an ACS ID that has a customer.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    customer_id: CustomerId,
+    properties: Properties,
+    /// Its value; [`NONE`] without one.
+    revision: u64,
+    /// When the mapping ends, in microseconds; [`NONE`] if it does not.
+    ends: u64,
+    /// Where the customer's barriers are.
+    place: u32,
+}
+
+const NONE: u64 = u64::MAX;
 
 /// The answer for an ACS ID.
 impl Cached for Option<Resolution> {
+    type Named = CustomerId;
+    type Kept = Option<Known>;
+
     fn is_absent(&self) -> bool {
         self.is_none()
-    }
-
-    fn weight(&self) -> u32 {
-        1
     }
 
     fn remaining(&self) -> Option<Duration> {
         self.as_ref().and_then(Resolution::remaining)
     }
 
-    fn aged(self, by: Duration) -> Self {
-        self.map(|resolution| match resolution.remaining() {
-            Some(remaining) => resolution.lasting(remaining.saturating_sub(by)),
-            None => resolution,
+    fn named(&self) -> impl Iterator<Item = &CustomerId> {
+        self.iter().map(Resolution::customer_id)
+    }
+
+    fn keep(self, started: u64, named: &Side<CustomerId>) -> Option<Known> {
+        self.map(|resolution| Known {
+            place: named.place(resolution.customer_id()),
+            customer_id: resolution.customer_id().clone(),
+            properties: resolution.properties().clone(),
+            revision: resolution.revision().map_or(NONE, Revision::get),
+            ends: resolution.remaining().map_or(NONE, |remaining| started.saturating_add(micros(remaining))),
         })
+    }
+}
+
+impl Kept<Option<Resolution>> for Option<Known> {
+    fn weight(&self) -> u32 {
+        1
+    }
+
+    fn is_unchanged(&self, born: u64, named: &Side<CustomerId>) -> bool {
+        self.as_ref().is_none_or(|known| named.is_newer(born, known.place))
+    }
+
+    fn revision(&self) -> Option<Revision> {
+        self.as_ref().filter(|known| known.revision != NONE).map(|known| Revision::new(known.revision))
+    }
+
+    fn give(self, now: u64, _: Duration) -> Option<Resolution> {
+        self.map(|known| {
+            let remaining = (known.ends != NONE).then(|| Duration::from_micros(known.ends.saturating_sub(now)));
+            let resolution = Resolution::from(known.customer_id).with_properties(known.properties).lasting(remaining);
+            match known.revision {
+                NONE => resolution,
+                revision => resolution.at_revision(Revision::new(revision)),
+            }
+        })
+    }
+
+    fn give_stale(self, now: u64, age: Duration) -> Option<Option<Resolution>> {
+        let known = self.filter(|known| now < known.ends)?;
+        Some(Some(known).give(now, age).map(|resolution| resolution.with_freshness(Freshness::Stale { age })))
     }
 }
 
@@ -69,20 +145,14 @@ impl Listing {
             page
         })
     }
-
-    pub(crate) fn holds(&self, id: &AcsId) -> bool {
-        self.page.items.iter().any(|mapping| mapping.acs_id == *id)
-    }
 }
 
 impl Cached for Listing {
+    type Named = AcsId;
+    type Kept = Self;
+
     fn is_absent(&self) -> bool {
         self.page.items.is_empty() && self.page.next.is_none()
-    }
-
-    fn weight(&self) -> u32 {
-        // A page has a thousand items at most.
-        self.page.items.len().max(1) as u32
     }
 
     fn remaining(&self) -> Option<Duration> {
@@ -90,22 +160,51 @@ impl Cached for Listing {
         expiries.min().map(|soonest| soonest.since(self.page.read_at))
     }
 
-    fn aged(mut self, by: Duration) -> Self {
-        self.age = by;
+    fn named(&self) -> impl Iterator<Item = &AcsId> {
+        self.page.items.iter().map(|mapping| &mapping.acs_id)
+    }
+
+    fn keep(self, _: u64, _: &Side<AcsId>) -> Self {
         self
     }
 }
 
-/// Whether an answer names this customer.
-pub(crate) fn is_of(answer: &Option<Resolution>, customer: &CustomerId) -> bool {
-    answer.as_ref().is_some_and(|resolution| resolution.customer_id() == customer)
+impl Kept<Self> for Listing {
+    fn weight(&self) -> u32 {
+        // A page has a thousand items at most.
+        self.page.items.len().max(1) as u32
+    }
+
+    fn is_unchanged(&self, born: u64, named: &Side<AcsId>) -> bool {
+        self.named().all(|id| named.is_newer(born, named.place(id)))
+    }
+
+    fn revision(&self) -> Option<Revision> {
+        None
+    }
+
+    fn give(mut self, _: u64, age: Duration) -> Self {
+        self.age = age;
+        self
+    }
+
+    /// A page has no place in which it could say so.
+    fn give_stale(self, _: u64, _: Duration) -> Option<Self> {
+        None
+    }
+}
+
+/// A duration in microseconds.
+pub(crate) fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use acs_identity_core::{Revision, Timestamp};
+    use acs_identity_core::Timestamp;
 
     use super::*;
+    use crate::barriers::Barriers;
 
     fn listing(items: u64, limit: u32, more: bool) -> Listing {
         let at = Timestamp::from_micros;
@@ -132,13 +231,21 @@ mod tests {
     fn a_listing_lasts_as_long_as_its_first_expiry_and_tells_its_age() {
         let listing = listing(2, 10, false);
         assert_eq!(listing.remaining(), Some(Duration::from_micros(51)));
-        let page = listing.aged(Duration::from_micros(7)).page_for(&PageRequest::default()).unwrap();
+        let page = listing.give(0, Duration::from_micros(7)).page_for(&PageRequest::default()).unwrap();
         assert_eq!(page.read_at, Timestamp::from_micros(57));
     }
 
     #[test]
-    fn an_answers_lifetime_counts_down() {
-        let answer = Some(Resolution::from(CustomerId::from(1)).lasting(Duration::from_secs(5)));
-        assert_eq!(answer.aged(Duration::from_secs(2)).remaining(), Some(Duration::from_secs(3)));
+    fn an_answer_is_given_as_it_was_but_for_its_lifetime_which_counts_down() {
+        let barriers = Barriers::new(false);
+        let properties = Properties::new([("name", "Bob")]).unwrap();
+        let answer = Resolution::from(CustomerId::from(1)).with_properties(properties).at_revision(Revision::new(7));
+        for (given, later) in [
+            (answer.clone().lasting(Duration::from_secs(5)), answer.clone().lasting(Duration::from_secs(3))),
+            (answer.clone(), answer),
+        ] {
+            let kept = Some(given).keep(1_000_000, CustomerId::side(&barriers));
+            assert_eq!(kept.give(3_000_000, Duration::from_secs(2)), Some(later));
+        }
     }
 }

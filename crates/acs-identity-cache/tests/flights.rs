@@ -265,7 +265,8 @@ async fn a_roster_waits_for_its_deadline_once_and_not_for_each_id() {
     let store = Arc::new(Gated::new(MemoryStore::new()));
     let cached = ReadThrough::builder(store.clone()).load_deadline(Duration::from_secs(2)).build();
     let ids: Vec<AcsId> = (0..20).map(|n| id(&format!("8:acs:r_{n}"))).collect();
-    let holds: Vec<_> = ids.iter().map(|_| store.hold(Call::Resolve, Point::Before)).collect();
+    let hold = |call| ids.iter().map(|_| store.hold(call, Point::Before)).collect::<Vec<_>>();
+    let holds = [Call::Resolve, Call::ResolveMany].map(hold);
     let singles = join_all(ids.iter().map(|id| cached.resolve(id)));
     let started = tokio::time::Instant::now();
     let (_, roster) = tokio::join!(singles, cached.resolve_many(&ids));

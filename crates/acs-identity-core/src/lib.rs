@@ -49,7 +49,7 @@ pub use namespace::Namespace;
 pub use page::{Cursor, Page, PageRequest};
 pub use properties::Properties;
 pub use redact::{Excerpt, Redacted};
-pub use resolution::Resolution;
+pub use resolution::{Freshness, Resolution};
 pub use resolver::Resolver;
 pub use resolver_ext::{Or, ResolverExt};
 pub use resolver_fn::{ResolverFn, resolver_fn};

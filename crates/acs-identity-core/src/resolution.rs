@@ -21,6 +21,22 @@ pub struct Resolution {
     properties: Properties,
     remaining: Option<Duration>,
     revision: Option<Revision>,
+    freshness: Freshness,
+}
+
+/// Whether an answer is one that its source stands by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Freshness {
+    /// It is.
+    #[default]
+    Fresh,
+    /// A cache has given out what it knew before, since its source did not answer; only on request, as with `ReadThrough`'s
+    /// option `stale_if_error`.
+    Stale {
+        /// How long ago its source was asked for it.
+        age: Duration,
+    },
 }
 
 impl Resolution {
@@ -46,6 +62,11 @@ impl Resolution {
         self.revision
     }
 
+    /// Whether the answer is fresh, or was given out by a cache whose source did not answer.
+    pub fn freshness(&self) -> Freshness {
+        self.freshness
+    }
+
     /// The same with custom properties.
     #[must_use]
     pub fn with_properties(mut self, properties: Properties) -> Self {
@@ -66,10 +87,23 @@ impl Resolution {
         self.revision = Some(revision);
         self
     }
+
+    /// The same, said to be as fresh as this.
+    #[must_use]
+    pub fn with_freshness(mut self, freshness: Freshness) -> Self {
+        self.freshness = freshness;
+        self
+    }
 }
 
 impl From<CustomerId> for Resolution {
     fn from(customer_id: CustomerId) -> Self {
-        Self { customer_id, properties: Properties::default(), remaining: None, revision: None }
+        Self {
+            customer_id,
+            properties: Properties::default(),
+            remaining: None,
+            revision: None,
+            freshness: Freshness::Fresh,
+        }
     }
 }

@@ -1,0 +1,224 @@
+//! Barriers: numbers that say what was loaded before which write, purge or piece of news.
+//!
+//! Each write, purge, change and loss of the feed takes the next number, after it has happened. A load keeps the last number there was
+//! when it began. So an answer is older than a barrier exactly if its number is less, and is then not given out:
+//! - the barriers of everything (a purge, or news that anything may have changed, or that the feed was lost or works) are one number each;
+//! - the barrier of an ACS ID counts for customers' pages that hold it, and that of a customer for ACS IDs that are the
+//!   customer's: they are stamped into an array by their hash. Two that share a place cost a load too many, and never one too few.
+//!
+//! A load that began before a barrier is not joined by who comes after it: of that direction for which the barrier counts, as nobody knows yet
+//! what the load's answer will name. It may still be stored, if nothing that it turns out to name has changed.
+//!
+//! What a write touches is also barred from being stored until the write is over: see [`Side::bar`].
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash};
+
+use acs_identity_core::{AcsId, CustomerId};
+use foldhash::quality::RandomState;
+
+use crate::sync::{AtomicU32, AtomicU64, Guard, Mutex, Ordering, is_on, lock};
+
+const PLACES: usize = 1 << 14;
+const SHARDS: usize = 16;
+
+/// What is asked by: an ACS ID or a customer ID.
+pub(crate) trait Key: Hash + Eq + Clone + Send + Sync + 'static {
+    /// The barriers of such keys.
+    fn side(barriers: &Barriers) -> &Side<Self>;
+}
+
+impl Key for AcsId {
+    fn side(barriers: &Barriers) -> &Side<Self> {
+        &barriers.ids
+    }
+}
+
+impl Key for CustomerId {
+    fn side(barriers: &Barriers) -> &Side<Self> {
+        &barriers.customers
+    }
+}
+
+/// The barriers of a cache, for both directions.
+pub(crate) struct Barriers {
+    last: AtomicU64,
+    /// What was loaded before this is not fresh; all, while the feed is not live.
+    fresh: AtomicU64,
+    /// What was loaded before this is known to be of no use, also as a stale answer.
+    usable: AtomicU64,
+    feed: Mutex<Feed>,
+    pub(crate) ids: Side<AcsId>,
+    pub(crate) customers: Side<CustomerId>,
+}
+
+/// Where the change feed stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Feed {
+    /// Whether nothing is missed at this moment; also if there is no feed.
+    pub(crate) live: bool,
+    /// How many times it has begun to work.
+    pub(crate) epoch: u64,
+}
+
+impl Barriers {
+    /// With a feed, nothing is fresh until it is live.
+    pub(crate) fn new(with_feed: bool) -> Self {
+        Self {
+            last: AtomicU64::new(0),
+            fresh: AtomicU64::new(if with_feed { u64::MAX } else { 0 }),
+            usable: AtomicU64::new(0),
+            feed: Mutex::new(Feed { live: !with_feed, epoch: 0 }),
+            ids: Side::new(),
+            customers: Side::new(),
+        }
+    }
+
+    /// The number of the last barrier: that of a load which begins now.
+    pub(crate) fn now(&self) -> u64 {
+        self.last.load(Ordering::Acquire)
+    }
+
+    fn next(&self) -> u64 {
+        self.last.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// Forgets everything that was loaded until now.
+    pub(crate) fn forget_all(&self) {
+        let feed = lock(&self.feed);
+        let number = self.raise(*feed);
+        self.usable.fetch_max(number, Ordering::AcqRel);
+    }
+
+    /// Says that the feed works from now on, or that something may have been missed.
+    pub(crate) fn set_live(&self, live: bool) {
+        let mut feed = lock(&self.feed);
+        feed.live = live;
+        feed.epoch += u64::from(live);
+        self.raise(*feed);
+    }
+
+    fn raise(&self, feed: Feed) -> u64 {
+        let number = self.next();
+        self.ids.end_joining(number);
+        self.customers.end_joining(number);
+        let fresh = if feed.live || !is_on(Guard::FeedIsLive) { number } else { u64::MAX };
+        self.fresh.store(fresh, Ordering::Release);
+        number
+    }
+
+    pub(crate) fn feed(&self) -> Feed {
+        *lock(&self.feed)
+    }
+
+    pub(crate) fn is_fresh(&self, born: u64) -> bool {
+        born >= self.fresh.load(Ordering::Acquire) || !is_on(Guard::Floor)
+    }
+
+    pub(crate) fn is_usable(&self, born: u64) -> bool {
+        born >= self.usable.load(Ordering::Acquire) || !is_on(Guard::StaleIsUnchanged)
+    }
+
+    /// Puts a barrier after what was loaded until now of customers' pages that hold an ACS ID.
+    pub(crate) fn stamp_id(&self, id: &AcsId) {
+        let number = self.next();
+        self.ids.stamp(id, number);
+        self.customers.end_joining(number);
+    }
+
+    /// Puts a barrier after what was loaded until now of ACS IDs that are a customer's.
+    pub(crate) fn stamp_customer(&self, customer: &CustomerId) {
+        let number = self.next();
+        self.customers.stamp(customer, number);
+        self.ids.end_joining(number);
+    }
+}
+
+/// The barriers of the keys of one direction.
+pub(crate) struct Side<K> {
+    /// A load of such a key that began before this is joined by nobody.
+    joinable: AtomicU64,
+    /// What names such a key and was loaded before is not given out.
+    stamps: Box<[AtomicU64]>,
+    bars: Box<[Mutex<HashMap<K, Bar, RandomState>>]>,
+    /// How many keys are barred; mostly none.
+    barred: AtomicU32,
+    hasher: RandomState,
+}
+
+/// Keeps what is known of a key from being stored.
+#[derive(Default)]
+struct Bar {
+    /// Writes under way.
+    writers: u32,
+    /// The end, in microseconds, of the time in which a write may still be applied whose outcome is not known.
+    until: u64,
+}
+
+impl<K: Hash + Eq + Clone> Side<K> {
+    fn new() -> Self {
+        Self {
+            joinable: AtomicU64::new(0),
+            stamps: (0..PLACES).map(|_| AtomicU64::new(0)).collect(),
+            bars: (0..SHARDS).map(|_| Mutex::new(HashMap::default())).collect(),
+            barred: AtomicU32::new(0),
+            hasher: RandomState::default(),
+        }
+    }
+
+    fn end_joining(&self, number: u64) {
+        self.joinable.fetch_max(number, Ordering::AcqRel);
+    }
+
+    pub(crate) fn is_joinable(&self, born: u64) -> bool {
+        born >= self.joinable.load(Ordering::Acquire) || !is_on(Guard::JoinFloor)
+    }
+
+    fn stamp(&self, key: &K, number: u64) {
+        self.stamps[self.place(key) as usize].fetch_max(number, Ordering::AcqRel);
+    }
+
+    /// Where a key is stamped.
+    pub(crate) fn place(&self, key: &K) -> u32 {
+        self.hasher.hash_one(key) as u32 & (PLACES as u32 - 1)
+    }
+
+    /// Whether what was loaded then is newer than the last barrier at a place.
+    pub(crate) fn is_newer(&self, born: u64, place: u32) -> bool {
+        born >= self.stamps[place as usize].load(Ordering::Acquire)
+    }
+
+    /// Keeps what is known of a key, or names it, from being stored, until this is [lifted](Self::lift).
+    pub(crate) fn bar(&self, key: &K) {
+        let mut bars = lock(self.shard(key));
+        let bar = bars.entry(key.clone()).or_insert_with(|| {
+            self.barred.fetch_add(1, Ordering::AcqRel);
+            Bar::default()
+        });
+        bar.writers += 1;
+    }
+
+    /// Ends a [`bar`](Self::bar), or lets it last until a moment in microseconds of the monotonic clock.
+    pub(crate) fn lift(&self, key: &K, until: Option<u64>, now: u64) {
+        let mut bars = lock(self.shard(key));
+        if let Some(bar) = bars.get_mut(key) {
+            bar.writers = bar.writers.saturating_sub(1);
+            bar.until = bar.until.max(until.unwrap_or(0));
+        }
+        let before = bars.len();
+        // Others whose time is over are few, as they are here only after a write of an unknown outcome.
+        bars.retain(|_, bar| bar.writers > 0 || bar.until > now);
+        self.barred.fetch_sub((before - bars.len()) as u32, Ordering::AcqRel);
+    }
+
+    pub(crate) fn is_barred(&self, key: &K, now: u64) -> bool {
+        if self.barred.load(Ordering::Acquire) == 0 {
+            return false;
+        }
+        lock(self.shard(key)).get(key).is_some_and(|bar| bar.writers > 0 || bar.until > now)
+    }
+
+    fn shard(&self, key: &K) -> &Mutex<HashMap<K, Bar, RandomState>> {
+        &self.bars[(self.hasher.hash_one(key) >> 32) as usize % SHARDS]
+    }
+}

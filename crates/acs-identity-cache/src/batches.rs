@@ -1,0 +1,195 @@
+//! Gathers loads of single ACS IDs into batches.
+//!
+//! A load that finds fewer batches under way than there may be goes at once. The others wait for the end of one of these, and
+//! then go together. So a lone lookup waits for nothing, and the busier the source is, the larger the batches are.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use acs_identity_core::{AcsId, Answer, Answers, Error, ErrorKind, Resolution, Resolver};
+
+use crate::counters::Event;
+use crate::flight::late;
+use crate::guarded::caught;
+use crate::lane;
+use crate::read_through::Shared;
+use crate::sync::{Mutex, lock, spawn, timeout};
+
+pub(crate) type Load = lane::Load<AcsId, Option<Resolution>>;
+
+/// The loads that wait for their batch.
+pub(crate) struct Batches {
+    queue: Mutex<Queue>,
+    /// The most loads in a batch.
+    size: usize,
+    /// The most batches under way.
+    at_once: usize,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Load>,
+    under_way: usize,
+}
+
+impl Queue {
+    fn take(&mut self, size: usize) -> Vec<Load> {
+        let size = size.min(self.waiting.len());
+        self.waiting.drain(..size).collect()
+    }
+}
+
+impl Batches {
+    pub(crate) fn new(size: usize, at_once: usize) -> Self {
+        Self { queue: Mutex::default(), size: size.max(1), at_once: at_once.max(1) }
+    }
+}
+
+impl<R: Resolver + 'static> Shared<R> {
+    /// Has loads run as soon as it may be.
+    pub(crate) fn submit(self: &Arc<Self>, loads: impl IntoIterator<Item = Load>) {
+        let mut loads = loads.into_iter();
+        if let Err(open) = self.breaker.admit(self.time.now()) {
+            for load in loads {
+                self.ids.counters().count(Event::Refused);
+                load.land(Err(open.clone()));
+            }
+            return;
+        }
+        let mut begun = Vec::new();
+        {
+            let mut queue = lock(&self.batches.queue);
+            queue.waiting.extend(&mut loads);
+            while queue.under_way < self.batches.at_once && !queue.waiting.is_empty() {
+                queue.under_way += 1;
+                begun.push(queue.take(self.batches.size));
+            }
+        }
+        for batch in begun {
+            let turn = Turn { shared: self.clone(), held: true };
+            spawn(self.tasks.track_future(turn.run(batch)));
+        }
+    }
+}
+
+/// The right to have a batch under way.
+struct Turn<R: Resolver + 'static> {
+    shared: Arc<Shared<R>>,
+    held: bool,
+}
+
+impl<R: Resolver + 'static> Turn<R> {
+    /// Runs a batch, and then others as long as some wait.
+    async fn run(mut self, first: Vec<Load>) {
+        let mut batch = first;
+        loop {
+            self.load(batch).await;
+            if !self.held {
+                return;
+            }
+            let mut queue = lock(&self.shared.batches.queue);
+            batch = queue.take(self.shared.batches.size);
+            if batch.is_empty() {
+                queue.under_way -= 1;
+                self.held = false;
+                return;
+            }
+        }
+    }
+
+    /// Gives the right to those who wait, as this batch takes too long, or its runtime is shutting down.
+    fn pass_on(&mut self) {
+        if !std::mem::take(&mut self.held) {
+            return;
+        }
+        let next = {
+            let mut queue = lock(&self.shared.batches.queue);
+            let next = queue.take(self.shared.batches.size);
+            if next.is_empty() {
+                queue.under_way -= 1;
+                return;
+            }
+            next
+        };
+        let turn = Turn { shared: self.shared.clone(), held: true };
+        spawn(self.shared.tasks.track_future(turn.run(next)));
+    }
+
+    /// Runs a batch. One that fails for good is split until what it fails for stands alone.
+    async fn load(&mut self, batch: Vec<Load>) {
+        let mut parts = vec![batch];
+        while let Some(mut part) = parts.pop() {
+            let asked = self.ask(&part).await;
+            let in_pieces = part.len() > 1 && asked.as_ref().map_or_else(is_final, |all| fails_for_good(all));
+            if in_pieces {
+                let second = part.split_off(part.len() / 2);
+                parts.extend([second, part]);
+                continue;
+            }
+            match asked {
+                Ok(answers) => part.into_iter().zip(answers).for_each(|(load, answer)| load.land(answer)),
+                Err(error) => part.into_iter().for_each(|load| load.land(Err(error.clone()))),
+            }
+        }
+    }
+
+    /// Asks about all of a part in one call. It has the deadline twice: the first time with its right, and then, since a
+    /// late answer is still of use, without.
+    async fn ask(&mut self, part: &[Load]) -> Result<Vec<Answer>, Error> {
+        let shared = self.shared.clone();
+        shared.ids.counters().count_batch(part.len());
+        part.iter().for_each(Load::begin);
+        let mut asking = pin!(caught(shared.ask(part)));
+        let deadline: Duration = shared.load_deadline;
+        let mut answered = timeout(deadline, &mut asking).await;
+        if answered.is_none() {
+            shared.breaker.note(false, shared.time.now());
+            self.pass_on();
+            answered = timeout(deadline, &mut asking).await;
+        }
+        let answers = answered.map_or_else(|| Err(late()), Result::flatten);
+        match &answers {
+            Ok(all) if all.iter().all(is_down) => shared.breaker.note(false, shared.time.now()),
+            Ok(_) => shared.breaker.note(true, shared.time.now()),
+            // A defect, or late, which has been noted.
+            Err(_) => {}
+        }
+        answers
+    }
+}
+
+impl<R: Resolver + 'static> Drop for Turn<R> {
+    fn drop(&mut self) {
+        self.pass_on();
+    }
+}
+
+impl<R: Resolver> Shared<R> {
+    async fn ask(&self, part: &[Load]) -> Result<Vec<Answer>, Error> {
+        if let [load] = part {
+            return Ok(vec![self.resolver.resolve(load.key()).await]);
+        }
+        let ids: Vec<AcsId> = part.iter().map(|load| load.key().clone()).collect();
+        let answers: Answers = self.resolver.resolve_many(&ids).await;
+        if answers.len() != ids.len() {
+            return Err(Error::new(ErrorKind::Internal, "the resolver did not answer each ID"));
+        }
+        Ok(answers.into_iter().collect())
+    }
+}
+
+/// Whether a failure would be the same another time.
+fn is_final(error: &Error) -> bool {
+    !error.is_transient() && error.kind() != ErrorKind::Timeout
+}
+
+/// Whether the source was not there to answer.
+fn is_down(answer: &Answer) -> bool {
+    answer.as_ref().is_err_and(Error::is_transient)
+}
+
+fn fails_for_good(answers: &[Answer]) -> bool {
+    answers.iter().all(|answer| answer.as_ref().is_err_and(is_final))
+}

@@ -1,0 +1,86 @@
+//! What the cache needs of threads and of a runtime, in one place, so that the models can put their own scheduler there.
+
+#[cfg(not(acs_identity_model))]
+pub(crate) use real::{
+    AtomicU32, AtomicU64, Moment, Mutex, MutexGuard, Ordering, is_on, moment, spawn, timeout, timeout_at,
+};
+
+#[cfg(acs_identity_model)]
+pub(crate) use crate::models::sync::{
+    AtomicU32, AtomicU64, Moment, Mutex, MutexGuard, Ordering, is_on, moment, spawn, timeout, timeout_at,
+};
+
+use std::sync::PoisonError;
+
+/// What keeps stale answers out, each by itself. The models take one out at a time, and have to fail then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Guard {
+    /// An answer is stored only by a flight that is still among those of its key.
+    FlightIsTheKeys,
+    /// Nothing is stored under a key that is barred.
+    KeyIsBarred,
+    /// Nothing is stored that names a key of the other direction which is barred.
+    NamedIsBarred,
+    /// What was loaded before all was forgotten is not given out.
+    Floor,
+    /// What names a key of the other direction is not given out if it was loaded before that key was stamped.
+    Stamp,
+    /// Nobody joins a flight that began before a barrier which may count for it.
+    JoinFloor,
+    /// A write forgets what it touches once more when it is over.
+    ForgetAfterWrite,
+    /// Nothing is fresh while the feed is not live.
+    FeedIsLive,
+    /// A lifetime is counted from the start of the load.
+    LifetimeFromStart,
+    /// What is known to have changed is not given out as stale either.
+    StaleIsUnchanged,
+}
+
+#[cfg(not(acs_identity_model))]
+mod real {
+    pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    pub(crate) use std::sync::{Mutex, MutexGuard};
+
+    use std::future::Future;
+    use std::time::Duration;
+
+    use super::Guard;
+
+    /// Starts a task that nobody waits for by its handle. Without a runtime, as while one shuts down, it is dropped.
+    pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(task);
+        }
+    }
+
+    /// The future's output, or `None` if the time has passed before.
+    pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+        tokio::time::timeout(limit, future).await.ok()
+    }
+
+    /// A time by the runtime's clock.
+    pub(crate) type Moment = tokio::time::Instant;
+
+    /// The moment so far ahead, or one that is as good as never.
+    pub(crate) fn moment(ahead: Duration) -> Moment {
+        const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+        Moment::now() + ahead.min(NEVER)
+    }
+
+    /// The future's output, or `None` if the moment has come before.
+    pub(crate) async fn timeout_at<F: Future>(moment: Moment, future: F) -> Option<F::Output> {
+        tokio::time::timeout_at(moment, future).await.ok()
+    }
+
+    /// Whether a guard is there.
+    pub(crate) const fn is_on(_: Guard) -> bool {
+        true
+    }
+}
+
+/// Locks. Nothing that can panic runs while a lock is held.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
