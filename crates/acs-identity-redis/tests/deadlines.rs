@@ -55,6 +55,22 @@ async fn the_steps_of_a_call_have_one_deadline_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_listing_that_repairs_what_it_meets_takes_no_longer_for_that() {
+    let (server, proxy, _store) = opened().await;
+    let deadline = Duration::from_secs(3);
+    let store = RedisOptions::url(proxy.url(&server.url())).call_deadline(deadline).open().await.unwrap();
+    let mut hand = redis::Client::open(server.url()).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let key = "acsid:default:c:{}0:ann";
+    let () = redis::cmd("ZADD").arg(key).arg(1).arg("8:acs:none").query_async(&mut hand).await.unwrap();
+    // 1.3 s for each answer: there is time for the entries and the records, and the answer to the repair comes too late.
+    proxy.delay(Duration::from_millis(650));
+    let start = Instant::now();
+    let page = store.mappings_of(&ann(), PageRequest::default()).await.unwrap();
+    assert!(start.elapsed() < deadline + MARGIN, "{:?}", start.elapsed());
+    assert_eq!(page.items.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lookup_whose_answer_is_lost_is_sent_once_more_only() {
     let (_server, proxy, store) = opened().await;
     proxy.cut_before_request(b"m:{}8:acs:r_1");

@@ -89,6 +89,35 @@ async fn a_record_that_cannot_be_read_is_not_written_over() {
 }
 
 #[tokio::test]
+async fn a_key_of_another_type_is_no_record_and_is_not_written_over() {
+    let cluster = Cluster::start().unwrap();
+    let (_server, alone, at_server) = on_server().await;
+    let (key, slot) = ("acsid:default:m:{}8:acs:a", cluster.slot_of("acsid:default:m:{}8:acs:a"));
+    let master = cluster.node(cluster.master_of(slot).unwrap()).url();
+    let at_master = redis::Client::open(master).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let in_cluster = RedisOptions::cluster(cluster.urls()).open().await.unwrap();
+    for (store, mut connection) in [(alone, at_server), (in_cluster, at_master)] {
+        store.link(Link::create(id("8:acs:b"), customer("ann"))).await.unwrap();
+        let () = redis::cmd("RPUSH").arg(key).arg("mine").query_async(&mut connection).await.unwrap();
+        let kind = |error: acs_identity_core::Error| error.kind();
+        assert_eq!(store.resolve(&id("8:acs:a")).await.map_err(kind), Err(ErrorKind::Corrupt));
+        assert_eq!(
+            store.link(Link::replace(id("8:acs:a"), customer("ann"))).await.map_err(kind),
+            Err(ErrorKind::Corrupt)
+        );
+        assert_eq!(store.unlink(&id("8:acs:a"), Expect::Any).await.map_err(kind), Err(ErrorKind::Corrupt));
+        // Those beside it in a batch are written, be they there already or not.
+        let links = ["8:acs:a", "8:acs:b", "8:acs:c"].map(|name| Link::create(id(name), customer("ann")));
+        let [a, b, c] = store.link_many(&links).await.try_into().unwrap();
+        assert_eq!(a.map_err(kind), Err(ErrorKind::Corrupt));
+        assert_eq!((b.unwrap().changed, c.unwrap().changed), (false, true));
+        let there: Vec<String> =
+            redis::cmd("LRANGE").arg(key).arg(0).arg(-1).query_async(&mut connection).await.unwrap();
+        assert_eq!(there, ["mine"]);
+    }
+}
+
+#[tokio::test]
 async fn a_refused_link_does_not_put_off_the_purge_of_what_is_there() {
     let cluster = Cluster::start().unwrap();
     let store = RedisOptions::cluster(cluster.urls()).open().await.unwrap();

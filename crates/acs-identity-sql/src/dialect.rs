@@ -29,6 +29,9 @@ pub trait Dialect: Sized + Send + Sync + 'static {
     /// Whether a change of the schema can be a part of a transaction.
     const SCHEMA_IN_TRANSACTIONS: bool;
 
+    /// Whether the statements that write several rows, each with parameters of its own, have the namespace only once.
+    const NAMESPACE_ONCE: bool;
+
     type Pool: Connections;
     type Connection: Send;
     /// A transaction that will write. Dropped, it is rolled back.
@@ -116,6 +119,9 @@ pub trait Connections: Clone + Send + Sync + 'static {
     /// How many of them are taken out.
     fn in_use(&self) -> u32;
 
+    /// Whether all are taken out that there may be.
+    fn is_exhausted(&self) -> bool;
+
     fn is_closed(&self) -> bool;
 
     /// Ends when the pool is closed.
@@ -129,6 +135,10 @@ pub trait Connections: Clone + Send + Sync + 'static {
 impl<D: sqlx::Database> Connections for sqlx::Pool<D> {
     fn in_use(&self) -> u32 {
         self.size().saturating_sub(u32::try_from(self.num_idle()).unwrap_or(u32::MAX))
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.num_idle() == 0 && self.size() >= self.options().get_max_connections()
     }
 
     fn is_closed(&self) -> bool {
@@ -197,8 +207,8 @@ pub struct Statements {
     pub(crate) resolve_many: Batch,
     /// namespace, IDs: all columns of those that are there, held until the transaction ends.
     pub(crate) present: Batch,
-    /// namespace, ID, customer, properties, created at, expires at, revision of each: rows of IDs that have none. Where one has,
-    /// it is an error, or the number of rows is less.
+    /// namespace (of each, or once), ID, customer, properties, created at, expires at, revision of each: rows of IDs that have none.
+    /// Where one has, it is an error, or the number of rows is less.
     pub(crate) insert: Batch,
     /// The same of IDs that have a row, which they replace.
     pub(crate) update: Batch,

@@ -23,6 +23,7 @@ mod error;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod existing;
 mod feed;
+mod handover;
 mod limits;
 #[cfg(feature = "mysql")]
 mod mysql;

@@ -20,7 +20,7 @@ pub(crate) async fn resolve<D: Dialect>(store: &SqlStore<D>, id: &AcsId) -> Resu
             let values = [Value::Text(store.namespace()), Value::Text(id.as_str())];
             let row = D::fetch_optional(&mut connection, D::statements().resolve, &values).await?;
             // Given back before the answer, so that the next call of this caller finds it free.
-            drop(connection);
+            store.hand_on(connection);
             row.map_or(Ok(None), |row| record::resolution(&row, store.host_time()))
         }
     };
@@ -40,7 +40,7 @@ pub(crate) async fn resolve_many<D: Dialect>(
             let mut connection = store.reader(&state).await?;
             let rows =
                 lookup::<D>(&mut connection, &D::statements().resolve_many, store.namespace(), &distinct).await?;
-            drop(connection);
+            store.hand_on(connection);
             let host = store.host_time();
             let answer = |row| {
                 let answer = record::resolution(row, host).map_err(Error::from);
@@ -155,7 +155,7 @@ async fn page_of<D: Dialect>(
         Some(row) => record::read_at(row, store.host_time())?,
         None => store.now(&mut connection).await?,
     };
-    drop(connection);
+    store.hand_on(connection);
     // Tombstones and expired mappings count for the page, so that it is short work wherever there are many of them.
     let mappings = rows.iter().filter_map(|row| record::mapping(row).transpose());
     let alive = mappings.filter(|mapping| mapping.as_ref().map_or(true, |mapping| !mapping.is_expired(now)));

@@ -147,8 +147,8 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// How many parameters one row has in a statement that writes it.
-    pub(crate) const VALUES: usize = 7;
+    /// How many parameters one row has in a statement that writes it, beside the namespace.
+    pub(crate) const VALUES: usize = 6;
 
     pub(crate) fn of(mapping: Mapping) -> Result<Self, Failure> {
         let properties = match mapping.properties.is_empty() {
@@ -174,9 +174,8 @@ impl Record {
         &self.acs_id
     }
 
-    pub(crate) fn values<'a>(&'a self, namespace: &'a str) -> [Value<'a>; Self::VALUES] {
+    pub(crate) fn values(&self) -> [Value<'_>; Self::VALUES] {
         [
-            Value::Text(namespace),
             Value::Text(self.acs_id.as_str()),
             Value::text_or_null(self.customer_id.as_ref().map(CustomerId::as_str)),
             Value::text_or_null(self.properties.as_deref()),
@@ -212,7 +211,7 @@ impl<'a> Columns<'a> {
         columns
     }
 
-    pub(crate) fn values(&'a self, namespace: &'a str) -> [Value<'a>; Record::VALUES] {
+    pub(crate) fn values(&'a self, namespace: &'a str) -> [Value<'a>; 1 + Record::VALUES] {
         [
             Value::Text(namespace),
             Value::Texts(&self.acs_ids),

@@ -79,16 +79,16 @@ where
 {
     let caller = Caller(CallState::default());
     let repeated = repeat(caller.0.clone(), work);
-    let task = tokio::spawn(async move {
-        match remote {
-            true => tokio::time::timeout(deadline, repeated).await.ok(),
-            false => Some(repeated.await),
-        }
-    });
-    let failure = match tokio::time::timeout(deadline, task).await {
-        Ok(Ok(Some(answer))) => return answer,
-        Ok(Ok(None)) | Err(_) => Failure::Deadline { deadline, source: caller.0.in_the_way().take() },
-        Ok(Err(_)) => Failure::Task,
+    let answer = match remote {
+        true => tokio::spawn(tokio::time::timeout(deadline, repeated)).await,
+        false => tokio::time::timeout(deadline, tokio::spawn(repeated))
+            .await
+            .map_or_else(|late| Ok(Err(late)), |answer| answer.map(Ok)),
+    };
+    let failure = match answer {
+        Ok(Ok(answer)) => return answer,
+        Ok(Err(_)) => Failure::Deadline { deadline, source: caller.0.in_the_way().take() },
+        Err(_) => Failure::Task,
     };
     Err(if caller.0.abandon() { failure } else { Failure::OutcomeUnknown })
 }

@@ -14,6 +14,7 @@ use futures::stream::BoxStream;
 
 use crate::dialect::{Connections, Dialect, Row};
 use crate::error::Failure;
+use crate::handover::Handover;
 use crate::run::{CallState, run};
 use crate::sweep::Sweeper;
 use crate::{erase, feed, read, schema, write};
@@ -32,6 +33,8 @@ pub(crate) struct Shared<D: Dialect> {
     pub(crate) reader: D::Pool,
     /// `None` if the readers' connections are written on, too.
     pub(crate) writer: Option<D::Pool>,
+    /// Where the readers' connections go from one call to the next.
+    pub(crate) handover: Handover<D::Connection>,
     /// The host's, if the database has none of its own.
     pub(crate) clock: Option<Arc<dyn Clock>>,
     pub(crate) deadline: Duration,
@@ -87,12 +90,24 @@ impl<D: Dialect> SqlStore<D> {
 
     /// A connection for reading, for a task whose caller still waits.
     pub(crate) async fn reader(&self, state: &CallState) -> Result<D::Connection, Failure> {
-        let connection = D::acquire(&self.shared.reader).await?;
+        let pool = &self.shared.reader;
+        let connection = match pool.is_exhausted() {
+            true => self.shared.handover.or(D::acquire(pool)).await?,
+            false => D::acquire(pool).await?,
+        };
         state.check()?;
         Ok(connection)
     }
 
-    /// The same for writing.
+    /// Takes a reader's connection back, once the answer to its last statement has been read.
+    pub(crate) fn hand_on(&self, connection: D::Connection) {
+        if !self.is_closed() {
+            // What nobody waits for goes back to the pool as it is dropped.
+            drop(self.shared.handover.hand_on(connection));
+        }
+    }
+
+    /// A connection for writing, for a task whose caller still waits.
     pub(crate) async fn writer(&self, state: &CallState) -> Result<D::Connection, Failure> {
         let connection = D::acquire(self.shared.writer()).await?;
         state.check()?;

@@ -8,7 +8,7 @@ use acs_identity_core::rules::{self, LinkPlan, Present};
 use acs_identity_core::{AcsId, Error, ErrorKind, Expect, Imported, Link, Linked, Mapping, Result, Timestamp};
 
 use crate::batch::Batch;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Value};
 use crate::error::Failure;
 use crate::record::{self, Columns, Record};
 use crate::run::CallState;
@@ -19,7 +19,7 @@ use crate::{read, sweep};
 pub(crate) const CHUNK: usize = 1000;
 
 /// From so many items on, a write is tried at first as if none of their IDs had a row, without looking: so it mostly is
-/// when a store is filled. Where it is not, the insert fails at the first row that is there, or in PostgreSQL inserts fewer.
+/// when a store is filled. Where it is not, the insert fails at the first row that is there; in PostgreSQL it inserts none.
 const MANY: usize = 100;
 
 /// What a decision writes, if anything, and what it answers.
@@ -221,9 +221,12 @@ pub(crate) async fn put<D: Dialect>(
         let (these, rest) = records.split_at(size);
         match statements {
             Batch::Sized(_) => {
-                let mut values = Vec::with_capacity(size * Record::VALUES);
+                let mut values = Vec::with_capacity(size * (1 + Record::VALUES));
                 for record in these {
-                    values.extend(record.values(store.namespace()));
+                    if values.is_empty() || !D::NAMESPACE_ONCE {
+                        values.push(Value::Text(store.namespace()));
+                    }
+                    values.extend(record.values());
                 }
                 done += D::execute(connection, sql, &values).await?;
             }

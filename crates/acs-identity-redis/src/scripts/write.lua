@@ -3,9 +3,10 @@
 -- KEYS: the records of all items. If all keys are on this server, then for each item the part of the index in which its ACS ID is:
 -- that of the new customer, of the customer who is asked for, or of nobody; then the parts of the index by expiry, of those items
 -- that have an expiry.
--- ARGV: '1' if all keys are on this server; what the keys of indexes begin with; the latest time of the server at which this may
--- be done; the number of items. Then for each item: what to do, a letter, with a letter for each value that follows; the ACS ID as
--- it stands in indexes; the values. What to do:
+-- ARGV: '1' if all keys are on this server, 'c' if moreover each item is a 'c' without values; what the keys of indexes begin with; the
+-- latest time of the server at which this may be done; the number of items. Then for each item, of which there is only the second if
+-- each is a 'c': what to do, a letter, with a letter for each value that follows; the ACS ID as it stands in indexes; the values. What
+-- to do:
 --   c  link if free
 --   r  link whatever is there
 --   v  link at the revision in the condition
@@ -17,12 +18,14 @@
 -- Values: N the condition, C the customer (where it is not the index's), P the properties, E the expiry (of a link its lifetime),
 -- R the revision, T the creation time.
 -- Answers with the server's time; then, unless it was too late, for each item one more than the creation time of the mapping that was
--- written, 0 if a tombstone was written, -1 if nothing was; and the record that was there.
+-- written, 0 if a tombstone was written, -1 if nothing was; and the record that was there, empty if it is another type of key. If each
+-- item was a 'c', and written where nothing was, only with the time and the number of items.
 
 local MAX = 9007199254740991
 local HOUR = 3600000000
 
-local whole = ARGV[1] == '1'
+local bare = ARGV[1] == 'c'
+local whole = bare or ARGV[1] == '1'
 local index_prefix = ARGV[2]
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -98,11 +101,34 @@ local function next_revision(old)
   return math.max(old.revision + 1, math.min(now, MAX))
 end
 
-local count = tonumber(ARGV[4])
-local found = redis.call('MGET', unpack(KEYS, 1, count))
-
 -- The same of most items of a batch.
 local now_text, now_bytes = exact(now), struct.pack('>I7', now)
+
+local count = tonumber(ARGV[4])
+local there = redis.call('EXISTS', unpack(KEYS, 1, count))
+if bare and there == 0 then
+  -- So it mostly is when a store is filled. The same as below, without all that is then not needed.
+  local call, sub, head, customer_at = redis.call, string.sub, '\1\1' .. now_bytes, #index_prefix + 3
+  local records = {}
+  for i = 1, count do
+    local index = KEYS[count + i]
+    call('ZADD', index, now_text, ARGV[4 + i])
+    records[2 * i - 1], records[2 * i] = KEYS[i], head .. sub(index, customer_at)
+  end
+  call('MSET', unpack(records))
+  return { now, count }
+end
+
+local found = there > 0 and redis.call('MGET', unpack(KEYS, 1, count)) or {}
+for i = 1, count do
+  there = there - (found[i] and 1 or 0)
+end
+for i = 1, there > 0 and count or 0 do
+  -- A key of another type is no record, and not nothing either.
+  if not found[i] and redis.call('EXISTS', KEYS[i]) == 1 then
+    found[i] = ''
+  end
+end
 
 local function encode(revision, created, expires, customer, properties)
   local flags, head = 1, revision == now and now_bytes or struct.pack('>I7', revision)
@@ -131,8 +157,11 @@ local answer, expiring = { now }, 2 * count
 -- that is not what it should be, leaves an entry too many, never one too few.
 local plain, timed, former = {}, {}, {}
 for i = 1, count do
-  local spec, id = ARGV[place + 1], ARGV[place + 2]
-  place = place + 2
+  local spec, id = 'c', ARGV[4 + i]
+  if not bare then
+    spec, id = ARGV[place + 1], ARGV[place + 2]
+    place = place + 2
+  end
   local what, index = string.sub(spec, 1, 1), whole and KEYS[count + i]
   local condition, customer, properties, expiry, given_revision, given_creation, expiring_key
   if #spec > 1 then
@@ -216,7 +245,7 @@ for i = 1, count do
     end
   end
   answer[2 * i] = revision and (created and created + 1 or 0) or -1
-  answer[2 * i + 1] = found[i]
+  answer[2 * i + 1] = found[i] or false
 end
 if #plain > 0 then
   redis.call('MSET', unpack(plain))

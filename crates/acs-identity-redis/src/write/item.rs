@@ -21,6 +21,11 @@ pub(crate) struct Told {
 }
 
 impl Told {
+    /// Whether it is a link if free, and there is nothing more to be told than the customer.
+    pub(super) fn is_bare(&self) -> bool {
+        self.what == "c" && [&self.properties, &self.expiry].iter().all(|value| value.is_empty())
+    }
+
     /// As arguments of the script. Where the customer's index is among its keys, that tells the customer.
     pub(super) fn write(&self, id: &AcsId, whole: bool, command: &mut Cmd) {
         let customer = self.customer.as_ref().filter(|_| !whole).map_or("", CustomerId::as_str);

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::answer;
 use crate::error::Failure;
 use crate::keys::slot;
+use crate::member;
 use crate::nodes::{Ask, Sort};
 use crate::record;
 use crate::script::WRITE;
@@ -146,9 +147,20 @@ fn ask(store: &RedisStore, items: &[(AcsId, Told)], whole: bool, latest: Timesta
     for (id, _) in expire {
         command.arg(keys.expiring(id));
     }
-    command.arg(u8::from(whole)).arg(keys.index_prefix()).arg(latest.as_micros()).arg(items.len());
+    let bare = whole && items.iter().all(|(_, told)| told.is_bare());
+    command.arg(if bare {
+        "c"
+    } else if whole {
+        "1"
+    } else {
+        "0"
+    });
+    command.arg(keys.index_prefix()).arg(latest.as_micros()).arg(items.len());
     for (id, told) in items {
-        told.write(id, whole, &mut command);
+        match bare {
+            true => drop(command.arg(member::of(id.as_str()))),
+            false => told.write(id, whole, &mut command),
+        }
     }
     Ask { slot: slot_of_first, command, script: Some(&WRITE) }
 }
@@ -167,6 +179,11 @@ fn read(answer: Result<Value, Failure>, count: usize) -> Vec<Result<Written, Fai
     let Ok(now) = answer::time(&values.remove(0)) else { return all(Failure::Answer) };
     if values.is_empty() {
         return all(Failure::TooLate);
+    }
+    if let [Value::Int(all)] = values[..]
+        && usize::try_from(all) == Ok(count)
+    {
+        return vec![Ok(Written { changed: true, created: Some(now), before: None, now }); count];
     }
     if values.len() != 2 * count {
         return all(Failure::Answer);

@@ -20,7 +20,7 @@ const SCAN: &[&str] = &["scan"];
 /// Follows the change feed.
 const FEED: &[&str] = &["client|tracking"];
 /// Writes.
-const WRITE: &[&str] = &["evalsha", "mset", "script|load", "set", "zadd", "zrem", "zscore"];
+const WRITE: &[&str] = &["evalsha", "exists", "mset", "script|load", "set", "zadd", "zrem", "zscore"];
 /// Waits for replicas.
 const WAIT: &[&str] = &["wait"];
 /// On a primary that sentinels name.

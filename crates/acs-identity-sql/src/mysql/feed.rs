@@ -18,25 +18,28 @@ use crate::remote::Held;
 /// About as many changes as the log keeps; a subscriber who finds more is behind.
 const MOST: i64 = 10_000;
 
-/// limit: holds what is over an hour old, and of what is left all but about the last 10,000; the oldest first. It fails if somebody
-/// holds any of it.
+/// limit: holds what is over an hour old, and of what is left all but about the last 10,000; the oldest first. Answers with the first
+/// and the last number. It fails if somebody holds any of it.
 pub(super) const DUE: &str = concat!(
-    "SELECT seq FROM acs_identity_changes WHERE seq <= GREATEST(\
+    "SELECT min(seq), max(seq) FROM (SELECT seq FROM acs_identity_changes WHERE seq <= GREATEST(\
         COALESCE((SELECT max(seq) FROM acs_identity_changes), 0) - 10000, \
         COALESCE((SELECT seq FROM acs_identity_changes WHERE at <= ",
     now!(),
-    " - 3600000000 ORDER BY at DESC LIMIT 1), 0)) ORDER BY seq LIMIT ? FOR UPDATE NOWAIT"
+    " - 3600000000 ORDER BY at DESC LIMIT 1), 0)) ORDER BY seq LIMIT ? FOR UPDATE NOWAIT) AS due"
 );
 
 /// Waits for whoever else trims the log.
 const HOLD_TRIMMED: &str = "SELECT seq FROM acs_identity_trimmed WHERE id = 1 FOR UPDATE";
 
-/// numbers: deletes entries of the log.
-pub(super) static DELETE: LazyLock<Batch> = LazyLock::new(|| {
-    Batch::sized(RANGES, |size| {
-        format!("DELETE FROM acs_identity_changes WHERE seq IN ({})", vec!["?"; size].join(", "))
-    })
-});
+/// number: notes that entries up to this one are being deleted.
+const NOTE_TRIMMED: &str = "UPDATE acs_identity_trimmed SET seq = GREATEST(seq, ?) WHERE id = 1";
+
+/// number: tells the trigger what has been noted, so that it does not note each entry again.
+const TELL_TRIMMED: &str = "SET @acs_identity_trimmed = ?";
+
+/// the first and the last number: deletes entries of the log. All that were there are held by then; one that comes in between is
+/// waited for and noted as deleted with them, so that nobody misses it unsaid.
+pub(super) const DELETE: &str = "DELETE FROM acs_identity_changes WHERE seq BETWEEN ? AND ?";
 
 /// The highest number in the log, and the highest that was deleted from it.
 const END: &str = "SELECT COALESCE((SELECT max(seq) FROM acs_identity_changes), 0), seq FROM acs_identity_trimmed";
@@ -106,19 +109,22 @@ pub(super) async fn read(
 /// not know of that.
 pub(super) async fn trim(connection: &mut Connection, limit: usize) -> Result<u64, Failure> {
     MySql::fetch_optional(connection, HOLD_TRIMMED, &[]).await?;
-    let due = match MySql::fetch_all(connection, DUE, &[Value::Integer(limit as i64)]).await {
+    let due = match MySql::fetch_optional(connection, DUE, &[Value::Integer(limit as i64)]).await {
         Err(Failure::Locked { .. }) => return Ok(0),
-        due => due?,
+        due => due?.ok_or(Failure::Unreadable("seq"))?,
     };
-    let numbers = due.iter().map(|row| number(row).map(Value::Integer)).collect::<Result<Vec<_>, _>>()?;
-    let mut deleted = 0;
-    for part in numbers.chunks(DELETE.largest().max(1)) {
-        let Some((size, sql)) = DELETE.covering(part.len()) else { break };
-        let mut values = part.to_vec();
-        values.resize(size, part[part.len() - 1]);
-        deleted += MySql::execute(connection, sql, &values).await?;
+    let number = |column| due.integer(column).map_err(|_| Failure::Unreadable("seq"));
+    let (Some(first), Some(last)) = (number(0)?, number(1)?) else { return Ok(0) };
+    let (first, last) = (Value::Integer(first), Value::Integer(last));
+    MySql::execute(connection, NOTE_TRIMMED, &[last]).await?;
+    MySql::execute(connection, TELL_TRIMMED, &[last]).await?;
+    let deleted = MySql::execute(connection, DELETE, &[first, last]).await;
+    let untold = MySql::execute(connection, TELL_TRIMMED, &[Value::Null]).await;
+    if untold.is_err() || deleted.is_err() {
+        // What is rolled back has not been noted, and must not be taken for that.
+        connection.condemn();
     }
-    Ok(deleted)
+    untold.and(deleted)
 }
 
 /// Where the log ends: what is missing in it may be somebody's transaction that is under way.

@@ -102,7 +102,10 @@ IF OLD.customer_id IS NOT NULL THEN
 END IF"
     ),
     "DROP TRIGGER IF EXISTS acs_identity_changes_trim",
+    // A store that sweeps notes the highest number first, and says so in the variable.
     "CREATE TRIGGER acs_identity_changes_trim AFTER DELETE ON acs_identity_changes FOR EACH ROW
-UPDATE acs_identity_trimmed SET seq = GREATEST(seq, OLD.seq) WHERE id = 1",
+IF (OLD.seq <= @acs_identity_trimmed) IS NOT TRUE THEN
+    UPDATE acs_identity_trimmed SET seq = GREATEST(seq, OLD.seq) WHERE id = 1;
+END IF",
     "INSERT IGNORE INTO acs_identity_schema (version) VALUES (1)",
 ]];

@@ -79,6 +79,8 @@ impl Dialect for MySql {
     const BACKEND: &'static str = "mysql";
     const REMOTE: bool = true;
     const SCHEMA_IN_TRANSACTIONS: bool = false;
+    // A row made of `VALUES` in a subquery would make the insert an `INSERT … SELECT`, at which the log waits for the whole batch.
+    const NAMESPACE_ONCE: bool = false;
 
     type Pool = MySqlPool;
     type Connection = Held<sqlx::MySql>;

@@ -167,7 +167,7 @@ mod tests {
             (STATEMENTS.forget, &["300", "100"], &[("range", "acs_identity_mappings_tombstones")]),
             (feed::NUMBERS, &["17000", "100"], &[("range", primary)]),
             (feed::AFTER, &log, &[("range", primary)]),
-            (&most(&feed::DELETE), &["#"], &[("range", primary)]),
+            (feed::DELETE, &["7", "17"], &[("range", primary)]),
             (&most(&feed::AMONG), &["'default'", "'default'", "'default'", "'default'", "#"], &[("range", primary)]),
         ] {
             let plan = plan(&mut connection, sql, values).await;

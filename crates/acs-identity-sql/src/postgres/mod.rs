@@ -104,6 +104,7 @@ impl Dialect for Postgres {
     const BACKEND: &'static str = "postgres";
     const REMOTE: bool = true;
     const SCHEMA_IN_TRANSACTIONS: bool = true;
+    const NAMESPACE_ONCE: bool = true;
 
     type Pool = PgPool;
     type Connection = Held<sqlx::Postgres>;

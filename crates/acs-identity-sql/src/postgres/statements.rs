@@ -47,10 +47,8 @@ pub(super) static STATEMENTS: Statements = Statements {
         " FROM acs_identity_mappings WHERE namespace = $1 AND acs_id = ANY ($2) ORDER BY acs_id FOR UPDATE"
     )),
     insert: Batch::arrays(
-        "INSERT INTO acs_identity_mappings \
-            (namespace, acs_id, customer_id, properties, created_at, expires_at, revision) \
-        SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[]) \
-        ON CONFLICT (namespace, acs_id) DO NOTHING",
+        // As many rows as were inserted.
+        "SELECT FROM generate_series(1, acs_identity_insert($1, $2, $3, $4, $5, $6, $7))",
     ),
     update: Batch::arrays(
         "UPDATE acs_identity_mappings AS old SET customer_id = new.customer_id, properties = new.properties, \

@@ -10,6 +10,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection, Database, SqlSafeStr}
 use super::options::Source;
 use super::{Remote, RemoteOptions, tls};
 use crate::error::Failure;
+use crate::handover::Handover;
 use crate::remote;
 use crate::run::run;
 use crate::schema;
@@ -30,6 +31,7 @@ pub(super) async fn open<R: Remote>(options: RemoteOptions<R>) -> Result<SqlStor
     let shared = Shared {
         reader: pool,
         writer: None,
+        handover: Handover::default(),
         clock: None,
         deadline: options.call_deadline,
         poll_interval: options.poll_interval,

@@ -89,6 +89,7 @@ impl Dialect for Sqlite {
     const BACKEND: &'static str = "sqlite";
     const REMOTE: bool = false;
     const SCHEMA_IN_TRANSACTIONS: bool = true;
+    const NAMESPACE_ONCE: bool = true;
 
     type Pool = SqlitePool;
     type Connection = PoolConnection<sqlx::Sqlite>;
@@ -259,6 +260,23 @@ mod tests {
         let found = futures::future::join_all(links.iter().map(|link| store.resolve(&link.acs_id))).await;
         assert!(found.into_iter().all(|found| found.unwrap().is_some()));
         assert_eq!(pool.size(), 1);
+    }
+
+    #[tokio::test]
+    async fn writes_have_their_turn_while_many_read() {
+        let store = SqliteStore::in_memory().await.unwrap();
+        store.link(link(0)).await.unwrap();
+        let id = link(0).acs_id;
+        let read = async || loop {
+            assert!(store.resolve(&id).await.unwrap().is_some());
+        };
+        let readers = futures::future::join_all((0..32).map(|_| read()));
+        let write = async {
+            for n in 1..20 {
+                store.link(link(n)).await.unwrap();
+            }
+        };
+        futures::future::select(std::pin::pin!(readers), std::pin::pin!(write)).await;
     }
 
     #[tokio::test]

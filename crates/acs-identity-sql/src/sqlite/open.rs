@@ -9,6 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSy
 use super::{Sqlite, SqliteOptions, SqliteStore, Synchronous};
 use crate::dialect::{Dialect, Row};
 use crate::error::{Code, Failure};
+use crate::handover::Handover;
 use crate::schema;
 use crate::store::Shared;
 use crate::sweep::Sweeper;
@@ -56,6 +57,7 @@ pub(super) async fn open(options: SqliteOptions) -> Result<SqliteStore> {
     let shared = Shared {
         reader,
         writer,
+        handover: Handover::default(),
         clock: Some(options.clock),
         deadline: options.call_deadline,
         poll_interval: options.poll_interval,

@@ -51,24 +51,27 @@ fn lookup(columns: &str, size: usize) -> String {
     format!("SELECT {columns} FROM acs_identity_mappings WHERE namespace = ? AND acs_id IN ({ids})")
 }
 
+/// Columns 1 to 6.
 fn rows(size: usize) -> String {
-    vec!["(?, ?, ?, ?, ?, ?, ?)"; size].join(", ")
+    vec!["(?, ?, ?, ?, ?, ?)"; size].join(", ")
 }
 
 // Two statements and no upsert, which fires the triggers of an insert and those of an update, and so logs a change twice.
 fn insert(size: usize) -> String {
     format!(
         "INSERT INTO acs_identity_mappings \
-            (namespace, acs_id, customer_id, properties, created_at, expires_at, revision) VALUES {}",
+            (namespace, acs_id, customer_id, properties, created_at, expires_at, revision) \
+        SELECT ?, * FROM (VALUES {})",
         rows(size)
     )
 }
 
 fn update(size: usize) -> String {
     format!(
-        "UPDATE acs_identity_mappings SET customer_id = new.column3, properties = new.column4, \
-            created_at = new.column5, expires_at = new.column6, revision = new.column7 \
-        FROM (VALUES {}) AS new WHERE namespace = new.column1 AND acs_id = new.column2",
+        "UPDATE acs_identity_mappings SET customer_id = new.column2, properties = new.column3, \
+            created_at = new.column4, expires_at = new.column5, revision = new.column6 \
+        FROM (SELECT ? AS namespace) AS one, (VALUES {}) AS new \
+        WHERE acs_identity_mappings.namespace = one.namespace AND acs_id = new.column1",
         rows(size)
     )
 }
@@ -145,6 +148,7 @@ mod tests {
             assert!(plan.contains(&format!("INDEX {index}")), "{plan}");
         }
         let plan = plan(&mut connection, STATEMENTS.update.within(64).unwrap().1).await;
-        assert_eq!(plan, format!("SCAN 10-ROW VALUES CLAUSE; {by_key}"));
+        let one = "MATERIALIZE one; SCAN CONSTANT ROW; SCAN one";
+        assert_eq!(plan, format!("{one}; SCAN 10-ROW VALUES CLAUSE; {by_key}"));
     }
 }

@@ -85,8 +85,12 @@ DELIMITER ;
 
 DROP TRIGGER IF EXISTS acs_identity_changes_trim;
 
+DELIMITER //
 CREATE TRIGGER acs_identity_changes_trim AFTER DELETE ON acs_identity_changes FOR EACH ROW
-UPDATE acs_identity_trimmed SET seq = GREATEST(seq, OLD.seq) WHERE id = 1;
+IF (OLD.seq <= @acs_identity_trimmed) IS NOT TRUE THEN
+    UPDATE acs_identity_trimmed SET seq = GREATEST(seq, OLD.seq) WHERE id = 1;
+END IF //
+DELIMITER ;
 
 INSERT IGNORE INTO acs_identity_schema (version) VALUES (1);
 

@@ -49,6 +49,23 @@ CREATE TABLE acs_identity_trimmed (
 
 INSERT INTO acs_identity_trimmed (times, transaction_id) VALUES (0, '0');
 
+CREATE FUNCTION acs_identity_insert(text, text[], text[], text[], bigint[], bigint[], bigint[])
+RETURNS bigint LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    violated text;
+BEGIN
+    INSERT INTO acs_identity_mappings
+        (namespace, acs_id, customer_id, properties, created_at, expires_at, revision)
+    SELECT $1, * FROM unnest($2, $3, $4, $5, $6, $7);
+    RETURN cardinality($2);
+EXCEPTION WHEN unique_violation THEN
+    GET STACKED DIAGNOSTICS violated = CONSTRAINT_NAME;
+    IF violated = 'acs_identity_mappings_pkey' THEN
+        RETURN 0;
+    END IF;
+    RAISE;
+END $$;
+
 CREATE FUNCTION acs_identity_note_insert() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO acs_identity_changes (namespace, acs_id, revision, customer_before, customer_after)

@@ -1,0 +1,97 @@
+//! A server that takes no writes says why, and the caller is told; nothing is changed, and lookups go on.
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use acs_identity_core::{AcsId, CustomerId, ErrorKind, Expect, Link, MappingStore, MappingStoreExt, Resolver};
+use acs_identity_redis::{RedisOptions, RedisStore};
+use acs_identity_servers::{Kind, Server};
+use redis::aio::MultiplexedConnection;
+use redis::{RedisResult, cmd};
+
+fn id(text: &str) -> AcsId {
+    text.parse().unwrap()
+}
+
+fn customer(text: &str) -> CustomerId {
+    text.parse().unwrap()
+}
+
+async fn set(connection: &mut MultiplexedConnection, setting: &str, value: &str) {
+    cmd("CONFIG").arg("SET").arg(setting).arg(value).exec_async(connection).await.unwrap();
+}
+
+/// A server on which `ann` has an ACS ID.
+async fn opened() -> (Server, RedisStore, MultiplexedConnection) {
+    let server = Server::start(Kind::Redis).unwrap();
+    let store = RedisOptions::url(server.url()).open().await.unwrap();
+    store.link(Link::create(id("8:acs:a"), customer("ann"))).await.unwrap();
+    let connection = redis::Client::open(server.url()).unwrap().get_multiplexed_async_connection().await.unwrap();
+    (server, store, connection)
+}
+
+async fn writes_are_refused(store: &RedisStore, why: &str) {
+    let links = [Link::create(id("8:acs:b"), customer("bea")), Link::replace(id("8:acs:a"), customer("bea"))];
+    let mut errors = vec![store.unlink(&id("8:acs:a"), Expect::Any).await.unwrap_err()];
+    errors.extend(store.link_many(&links).await.into_iter().map(Result::unwrap_err));
+    for link in links {
+        errors.push(store.link(link).await.unwrap_err());
+    }
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert!(error.is_transient() && error.to_string().contains(why), "{error}");
+    }
+    assert_eq!(store.resolve(&id("8:acs:a")).await.unwrap().unwrap().customer_id(), &customer("ann"));
+    assert!(store.resolve(&id("8:acs:b")).await.unwrap().is_none());
+    assert_eq!(store.all_mappings_of(&customer("ann")).await.unwrap().len(), 1);
+    assert_eq!(store.all_mappings_of(&customer("bea")).await.unwrap(), []);
+}
+
+async fn writes_are_taken(store: &RedisStore) {
+    assert!(store.link(Link::create(id("8:acs:c"), customer("cleo"))).await.unwrap().changed);
+}
+
+#[tokio::test]
+async fn a_server_without_memory_is_told() {
+    let (_server, store, mut connection) = opened().await;
+    set(&mut connection, "maxmemory", "1").await;
+    writes_are_refused(&store, "no memory left").await;
+    set(&mut connection, "maxmemory", "0").await;
+    writes_are_taken(&store).await;
+}
+
+#[tokio::test]
+async fn a_server_with_too_few_replicas_is_told() {
+    let (_server, store, mut connection) = opened().await;
+    set(&mut connection, "min-replicas-to-write", "1").await;
+    writes_are_refused(&store, "too few replicas").await;
+    set(&mut connection, "min-replicas-to-write", "0").await;
+    writes_are_taken(&store).await;
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_save_is_told() {
+    let (_server, store, mut connection) = opened().await;
+    let setting = async |connection: &mut MultiplexedConnection, name| {
+        let found: RedisResult<Vec<String>> = cmd("CONFIG").arg("GET").arg(name).query_async(connection).await;
+        found.unwrap().pop().unwrap()
+    };
+    // A folder in the place of the file.
+    let place = std::path::PathBuf::from(setting(&mut connection, "dir").await);
+    let file = place.join(setting(&mut connection, "dbfilename").await);
+    let _ = std::fs::remove_file(&file);
+    std::fs::create_dir_all(file.join("in the way")).unwrap();
+    set(&mut connection, "stop-writes-on-bgsave-error", "yes").await;
+    set(&mut connection, "save", "3600 1000000").await;
+    cmd("BGSAVE").exec_async(&mut connection).await.unwrap();
+    let saved = async |connection: &mut MultiplexedConnection| {
+        let info: String = cmd("INFO").arg("persistence").query_async(connection).await.unwrap();
+        !info.contains("rdb_last_bgsave_status:err")
+    };
+    while saved(&mut connection).await {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    writes_are_refused(&store, "cannot write to its disk").await;
+    set(&mut connection, "stop-writes-on-bgsave-error", "no").await;
+    writes_are_taken(&store).await;
+}
