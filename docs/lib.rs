@@ -11,7 +11,9 @@ macro_rules! documents {
 documents! {
     readme: "../README.md",
     architecture: "architecture.md",
+    client: "client.md",
     draft_to_api: "draft-to-api.md",
+    emulator: "emulator.md",
     moving: "moving.md",
     redis: "redis.md",
     sql: "sql.md",

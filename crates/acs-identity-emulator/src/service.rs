@@ -1,0 +1,157 @@
+//! What happens to one request.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use acs_identity_core::{Clock, Timestamp};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::{Method, Response, StatusCode};
+use ring::hmac;
+
+use crate::call::{Call, Calls};
+use crate::faults::{Fault, Faults};
+use crate::limits::Windows;
+use crate::operation::{Operation, Route};
+use crate::random::Ids;
+use crate::refusal::Refusal;
+use crate::reply::Reply;
+use crate::request::Request;
+use crate::version::ApiVersion;
+use crate::world::World;
+use crate::{access, auth, identities, token};
+
+/// Where the keys are with which tokens can be verified. Not a path of the service, but where OpenID Connect puts them.
+pub(crate) const KEYS_PATH: &str = "/.well-known/jwks.json";
+
+/// An emulated resource, shared by its connections.
+pub(crate) struct Service {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) key: hmac::Key,
+    pub(crate) resource_id: String,
+    pub(crate) bearer: bool,
+    pub(crate) custom_id_race: bool,
+    pub(crate) clock_skew: Duration,
+    pub(crate) revocation_delay: Duration,
+    pub(crate) faults: Faults,
+    pub(crate) limits: Windows,
+    pub(crate) calls: Calls,
+    pub(crate) ids: Ids,
+    pub(crate) world: Mutex<World>,
+}
+
+/// The connection ends without an answer.
+#[derive(Debug)]
+pub(crate) struct Cut;
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection is cut by a fault")
+    }
+}
+
+impl std::error::Error for Cut {}
+
+/// A request that passed all checks that are the same for every operation.
+pub(crate) struct Passed<'a> {
+    pub(crate) request: &'a Request,
+    pub(crate) version: &'static ApiVersion,
+    pub(crate) now: Timestamp,
+}
+
+impl Service {
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers a request, or lets it go without an answer, and notes it.
+    pub(crate) async fn handle(&self, request: Request) -> Result<Response<Full<Bytes>>, Cut> {
+        let route = Route::of(request.uri.path());
+        let operation = route.as_ref().map(|route| route.operation(&request));
+        let known = operation.as_ref().and_then(|operation| operation.as_ref().ok().copied());
+        let met = known.map(|operation| self.faults.meet(operation)).unwrap_or_default();
+        if !met.latency.is_zero() {
+            tokio::time::sleep(met.latency).await;
+        }
+        let reply = match (met.other, route, operation) {
+            (Some(Fault::CutBefore), ..) => None,
+            (Some(Fault::Status { status, retry_after }), ..) => {
+                Some(Refusal::fault(Fault::status(status), retry_after).into())
+            }
+            (_, Some(route), Some(operation)) => Some(self.answer(&request, route, operation).await),
+            _ => Some(self.elsewhere(&request)),
+        };
+        let reply = reply.filter(|_| met.other != Some(Fault::CutAfter));
+        self.note(request, known, reply)
+    }
+
+    /// Refuses a request whose body was not read to its end.
+    pub(crate) fn refuse_unread(&self, request: Request, refusal: Refusal) -> Result<Response<Full<Bytes>>, Cut> {
+        self.note(request, None, Some(Reply { ends: true, ..refusal.into() }))
+    }
+
+    fn note(
+        &self,
+        request: Request,
+        operation: Option<Operation>,
+        reply: Option<Reply>,
+    ) -> Result<Response<Full<Bytes>>, Cut> {
+        let request_id = self.ids.request();
+        let status = reply.as_ref().map(|reply| reply.status);
+        let reason = reply.as_ref().and_then(|reply| reply.reason);
+        let response = reply.map(|reply| reply.into_response(&request_id, &request.headers));
+        self.calls.push(Call::new(request, operation, request_id, status, reason));
+        response.ok_or(Cut)
+    }
+
+    /// A path of the emulator's own, or of nobody's.
+    fn elsewhere(&self, request: &Request) -> Reply {
+        if request.uri.path() != KEYS_PATH {
+            return Refusal::no_such_path().into();
+        }
+        if request.method != Method::GET {
+            return Refusal::method_not_allowed(&[Method::GET]).into();
+        }
+        Reply::json(StatusCode::OK, &token::key_set())
+    }
+
+    async fn answer(&self, request: &Request, route: Route, operation: Result<Operation, Refusal>) -> Reply {
+        let answer = async {
+            let passed = self.check(request, operation?)?;
+            match route {
+                Route::Identities => identities::create(self, &passed).await,
+                Route::Identity(id) if request.method == Method::GET => identities::get(self, &passed, &id),
+                Route::Identity(id) => identities::delete(self, &id),
+                Route::IssueToken(id) => identities::issue_token(self, &passed, &id),
+                Route::RevokeTokens(id) => identities::revoke_tokens(self, &passed, &id),
+                Route::TeamsUser => access::exchange_teams_user(self, &passed),
+                Route::Extension => access::exchange_extension(self, &passed),
+                Route::ExtensionAssignment { tenant, object } => {
+                    access::extension_assignment(self, &passed, &tenant, &object)
+                }
+                Route::Entra => access::exchange_entra(self, &passed),
+                Route::EntraAssignments => access::entra_assignments(self, &passed),
+                Route::EntraAssignment(object) => access::entra_assignment(self, &passed, &object),
+            }
+        };
+        answer.await.unwrap_or_else(Reply::from)
+    }
+
+    /// The checks of every operation, in this order: who calls, in which version, and how often.
+    fn check<'a>(&self, request: &'a Request, operation: Operation) -> Result<Passed<'a>, Refusal> {
+        let now = self.clock.now();
+        match request.bearer() {
+            // Its token is looked at by the operation.
+            Some(_) if operation.is_called_by_a_user() || self.bearer => {}
+            Some(_) => return Err(Refusal::denied("bearer tokens are only taken in the emulator's mode for them")),
+            None if operation.is_called_by_a_user() => {
+                return Err(Refusal::denied("this exchange is called with a bearer token of Entra ID"));
+            }
+            None => auth::check(&self.key, request, now, self.clock_skew)?,
+        }
+        let version = ApiVersion::of(request, operation)?;
+        self.limits.take(operation, self.clock.monotonic()).map_err(Refusal::too_many_requests)?;
+        Ok(Passed { request, version, now })
+    }
+}
