@@ -14,19 +14,29 @@ pub struct Comparison {
 
 impl Comparison {
     /// Measures both in turns. Each closure runs its work once and answers with its cost.
-    pub fn measure(mut ours: impl FnMut() -> f64, mut theirs: impl FnMut() -> f64) -> Self {
+    pub fn measure(ours: impl FnMut() -> f64, theirs: impl FnMut() -> f64) -> Self {
+        Self::measure_in_turns(1, ours, theirs)
+    }
+
+    /// The same with so many turns of each in a round, where what the server does now and then would hit one of them alone.
+    pub fn measure_in_turns(turns: usize, mut ours: impl FnMut() -> f64, mut theirs: impl FnMut() -> f64) -> Self {
         let mut comparison = Self::default();
         ours();
         theirs();
         for round in 0..ROUNDS {
-            // Who comes first changes, so that neither always has the warmer machine.
-            if round % 2 == 0 {
-                comparison.ours.push(ours());
-                comparison.theirs.push(theirs());
-            } else {
-                comparison.theirs.push(theirs());
-                comparison.ours.push(ours());
+            let (mut our_cost, mut their_cost) = (0.0, 0.0);
+            for turn in 0..turns {
+                // Who comes first changes, so that neither always has the warmer machine.
+                if (round + turn) % 2 == 0 {
+                    our_cost += ours();
+                    their_cost += theirs();
+                } else {
+                    their_cost += theirs();
+                    our_cost += ours();
+                }
             }
+            comparison.ours.push(our_cost / turns as f64);
+            comparison.theirs.push(their_cost / turns as f64);
         }
         comparison
     }

@@ -23,7 +23,10 @@ pub const IN_FLIGHT: usize = 64;
 const LOOKUPS: usize = 30_000;
 const LOOKUPS_SEQUENTIAL: usize = 5_000;
 const BATCHES_TO_RESOLVE: usize = 20;
+/// In a turn. What a store does in the background after a batch then mostly falls into its own time.
 const BATCHES_TO_LINK: usize = 10;
+/// In a round: checkpoints and syncs of the disk then hit both sides.
+const TURNS_TO_LINK: usize = 4;
 
 /// A store and its counterpart by hand, on one server.
 #[derive(Debug)]
@@ -153,7 +156,7 @@ impl<'a, S: MappingStore, H: ByHand> Bench<'a, S, H> {
             let batches = batches.into_iter().map(|new| self.spawned(|by_hand| insert(by_hand, new)));
             self.time(BATCH * BATCHES_TO_LINK, all(batches, 1, Result::is_ok))
         };
-        self.print(what, &Comparison::measure(ours, theirs), "ns per link");
+        self.print(what, &Comparison::measure_in_turns(TURNS_TO_LINK, ours, theirs), "ns per link");
     }
 
     /// Nanoseconds of one of so many links that are not there yet, each in a call of its own, through this store.

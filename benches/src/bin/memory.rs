@@ -7,8 +7,8 @@ use std::process::Command;
 
 use acs_identity_bench::by_hand::hash_maps::ByHand;
 use acs_identity_bench::ids::{acs_id, customer};
-use acs_identity_bench::print;
 use acs_identity_bench::rounds::Comparison;
+use acs_identity_bench::{print, resident};
 use acs_identity_core::{Link, MappingStore, MemoryStore, PageRequest};
 
 const MAPPINGS: usize = 1_000_000;
@@ -63,13 +63,4 @@ fn theirs() -> Result<ByHand, Box<dyn Error>> {
     }
     assert_eq!(maps.len(), MAPPINGS);
     Ok(maps)
-}
-
-/// The resident memory of this process in bytes.
-fn resident() -> Result<f64, Box<dyn Error>> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line =
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS: this benchmark needs Linux")?;
-    let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kilobytes * 1024.0)
 }

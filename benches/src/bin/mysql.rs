@@ -4,6 +4,7 @@
 use std::error::Error;
 
 use acs_identity_bench::by_hand::mysql as by_hand;
+use acs_identity_bench::misses;
 use acs_identity_bench::store::{BATCH, Bench};
 use acs_identity_servers::{Kind, database};
 use acs_identity_sql::MySqlOptions;
@@ -15,10 +16,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let database = runtime.block_on(database(Kind::MariaDb));
     let store = runtime.block_on(MySqlOptions::url(database.url()).open())?;
     let by_hand = runtime.block_on(by_hand::open(database.url(), BATCH))?;
-    let bench = Bench::new("sql.mysql", &runtime, store, by_hand)?;
+    let bench = Bench::new("sql.mysql", &runtime, store.clone(), by_hand.clone())?;
     let analyze = "ANALYZE TABLE acs_identity_mappings";
     runtime.block_on(async { MySqlConnection::connect(database.url()).await?.execute(analyze).await })?;
     bench.lookups();
+    misses::measure("mysql", &runtime, store, &by_hand);
     bench.link_many();
     bench.close();
     Ok(())

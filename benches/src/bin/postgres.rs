@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use acs_identity_bench::by_hand::postgres::{self as by_hand, Postgres};
 use acs_identity_bench::ids::{acs_id, shuffled};
-use acs_identity_bench::print;
 use acs_identity_bench::rounds::{Comparison, median};
 use acs_identity_bench::store::{Bench, IN_FLIGHT};
+use acs_identity_bench::{misses, print};
 use acs_identity_core::{AcsId, Change, ChangeFeed, MappingStore, Resolver};
 use acs_identity_servers::{Database, Kind, database};
 use acs_identity_sql::{PostgresOptions, PostgresStore};
@@ -38,9 +38,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let database = runtime.block_on(database(Kind::Postgres));
     let store = runtime.block_on(PostgresOptions::url(database.url()).open())?;
     let by_hand = runtime.block_on(by_hand::open(database.url()))?;
-    let bench = Bench::new("sql.postgres", &runtime, store, by_hand)?;
+    let bench = Bench::new("sql.postgres", &runtime, store.clone(), by_hand.clone())?;
     runtime.block_on(async { PgConnection::connect(database.url()).await?.execute("VACUUM ANALYZE").await })?;
     bench.lookups();
+    misses::measure("postgres", &runtime, store, &by_hand);
     bench.link_many();
     bench.link_many_vs("link_many_vs_copy", Postgres::copy_many);
 

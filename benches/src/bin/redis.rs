@@ -7,8 +7,8 @@ use std::error::Error;
 
 use acs_identity_bench::by_hand::redis as by_hand;
 use acs_identity_bench::ids::{acs_id, customer};
-use acs_identity_bench::print;
 use acs_identity_bench::store::{Bench, MAPPINGS};
+use acs_identity_bench::{misses, print};
 use acs_identity_redis::RedisOptions;
 use acs_identity_servers::{Kind, cluster_urls, url};
 use serde_json::json;
@@ -21,11 +21,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let by_hand = runtime.block_on(by_hand::open(&url))?;
 
     let before = used_memory(&url)?;
-    let bench = Bench::new("redis", &runtime, store, by_hand)?;
+    let bench = Bench::new("redis", &runtime, store.clone(), by_hand.clone())?;
     let ours = (used_memory(&url)? - before) / MAPPINGS as f64;
     let plain = (0..MAPPINGS).map(|n| acs_id(n).len() + customer(n).len()).sum::<usize>() as f64 / MAPPINGS as f64;
     print("redis.bytes_per_mapping", ours / plain, "ratio", json!({ "ours": ours, "theirs": plain, "unit": "bytes" }));
     bench.fill_by_hand();
+    misses::measure("redis", &runtime, store, &by_hand);
 
     bench.resolve_by_tasks("resolve_one_256_vs_raw", 256);
     bench.resolve_many();

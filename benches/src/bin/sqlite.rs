@@ -4,6 +4,7 @@
 use std::error::Error;
 
 use acs_identity_bench::by_hand::sqlite as by_hand;
+use acs_identity_bench::misses;
 use acs_identity_bench::store::{BATCH, Bench};
 use acs_identity_sql::SqliteStore;
 use tokio::runtime::Builder;
@@ -14,8 +15,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let store = runtime.block_on(SqliteStore::open(&path))?;
     let by_hand = runtime.block_on(by_hand::open(&path, BATCH))?;
-    let bench = Bench::new("sql.sqlite", &runtime, store, by_hand)?;
+    let bench = Bench::new("sql.sqlite", &runtime, store.clone(), by_hand.clone())?;
     bench.lookups();
+    misses::measure("sqlite", &runtime, store, &by_hand);
     bench.link_many();
     bench.close();
     Ok(())

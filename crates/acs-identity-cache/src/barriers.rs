@@ -19,7 +19,8 @@ use foldhash::quality::RandomState;
 
 use crate::sync::{AtomicU32, AtomicU64, Guard, Mutex, Ordering, is_on, lock};
 
-const PLACES: usize = 1 << 14;
+/// In a model, where each of them is a heavy object, there are few keys.
+const PLACES: usize = if cfg!(acs_identity_model) { 1 << 8 } else { 1 << 14 };
 const SHARDS: usize = 16;
 
 /// What is asked by: an ACS ID or a customer ID.
@@ -111,6 +112,7 @@ impl Barriers {
         *lock(&self.feed)
     }
 
+    #[inline]
     pub(crate) fn is_fresh(&self, born: u64) -> bool {
         born >= self.fresh.load(Ordering::Acquire) || !is_on(Guard::Floor)
     }
@@ -171,7 +173,13 @@ impl<K: Hash + Eq + Clone> Side<K> {
     }
 
     pub(crate) fn is_joinable(&self, born: u64) -> bool {
-        born >= self.joinable.load(Ordering::Acquire) || !is_on(Guard::JoinFloor)
+        self.is_newest(born) || !is_on(Guard::JoinFloor)
+    }
+
+    /// Whether no barrier that may count for what such keys are asked for came since then.
+    #[inline]
+    pub(crate) fn is_newest(&self, born: u64) -> bool {
+        born >= self.joinable.load(Ordering::Acquire)
     }
 
     fn stamp(&self, key: &K, number: u64) {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acs_identity_core::{AcsId, Answer, Answers, Error, ErrorKind, Resolution, Resolver};
+use tracing::Instrument;
 
 use crate::counters::Event;
 use crate::flight::late;
@@ -16,6 +17,7 @@ use crate::guarded::caught;
 use crate::lane;
 use crate::read_through::Shared;
 use crate::sync::{Mutex, lock, spawn, timeout};
+use crate::traced::{self, Direction};
 
 pub(crate) type Load = lane::Load<AcsId, Option<Resolution>>;
 
@@ -141,7 +143,8 @@ impl<R: Resolver + 'static> Turn<R> {
         let shared = self.shared.clone();
         shared.ids.counters().count_batch(part.len());
         part.iter().for_each(Load::begin);
-        let mut asking = pin!(caught(shared.ask(part)));
+        let span = traced::load(Direction::ById, part.len());
+        let mut asking = pin!(caught(shared.ask(part)).instrument(span.clone()));
         let deadline: Duration = shared.load_deadline;
         let mut answered = timeout(deadline, &mut asking).await;
         if answered.is_none() {
@@ -150,6 +153,7 @@ impl<R: Resolver + 'static> Turn<R> {
             answered = timeout(deadline, &mut asking).await;
         }
         let answers = answered.map_or_else(|| Err(late()), Result::flatten);
+        traced::ended(&span, worst(&answers));
         match &answers {
             Ok(all) if all.iter().all(is_down) => shared.breaker.note(false, shared.time.now()),
             Ok(_) => shared.breaker.note(true, shared.time.now()),
@@ -162,6 +166,9 @@ impl<R: Resolver + 'static> Turn<R> {
 
 impl<R: Resolver + 'static> Drop for Turn<R> {
     fn drop(&mut self) {
+        if self.held {
+            traced::runtime_lost("load");
+        }
         self.pass_on();
     }
 }
@@ -180,9 +187,19 @@ impl<R: Resolver> Shared<R> {
     }
 }
 
-/// Whether a failure would be the same another time.
+/// Whether a failure may be that of one ID, and will be the same another time. That the source was not there, or lets nobody in, is
+/// no ID's fault, and to ask in parts would only be to ask more often.
 fn is_final(error: &Error) -> bool {
-    !error.is_transient() && error.kind() != ErrorKind::Timeout
+    use ErrorKind::{Denied, Misconfigured, Unsupported};
+    !error.is_transient() && !matches!(error.kind(), Denied | Misconfigured | Unsupported)
+}
+
+/// How a call ended: its own error, or that of the first answer that is one.
+fn worst(answers: &Result<Vec<Answer>, Error>) -> Option<ErrorKind> {
+    match answers {
+        Ok(all) => all.iter().find_map(|answer| answer.as_ref().err()).map(Error::kind),
+        Err(error) => Some(error.kind()),
+    }
 }
 
 /// Whether the source was not there to answer.

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use acs_identity_core::{Error, ErrorKind};
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::traced;
 
 /// After so many failures in a row, with no success between them.
 const FAILURES: u32 = 5;
@@ -43,10 +44,18 @@ impl Breaker {
     /// Notes how a call of the source ended.
     pub(crate) fn note(&self, works: bool, now: u64) {
         if works {
-            self.failures.store(0, Ordering::Release);
+            if self.failures.swap(0, Ordering::AcqRel) >= FAILURES {
+                traced::breaker_closed();
+            }
         } else if self.failures.fetch_add(1, Ordering::AcqRel).saturating_add(1) == FAILURES {
             self.open_until.store(pause(now), Ordering::Release);
+            traced::breaker_opened(FAILURES);
         }
+    }
+
+    /// Whether nobody would be let through now.
+    pub(crate) fn lets_nobody_through(&self, now: u64) -> bool {
+        self.is_open() && now < self.open_until.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_open(&self) -> bool {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use acs_identity_core::{ChangeFeed, Clock, SystemClock};
+use acs_identity_core::{ChangeFeed, Clock};
 
 use crate::ReadThrough;
 use crate::lane::Limits;
+use crate::table::TableKind;
 
 /// Sets up a [`ReadThrough`]; made by [`ReadThrough::builder`].
 ///
@@ -30,7 +31,8 @@ pub struct ReadThroughBuilder<R> {
     pub(crate) soft_deadline: Duration,
     pub(crate) write_deadline: Duration,
     pub(crate) feed: Option<Arc<dyn ChangeFeed>>,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) table: TableKind,
+    pub(crate) clock: Option<Arc<dyn Clock>>,
 }
 
 impl<R> ReadThroughBuilder<R> {
@@ -53,7 +55,8 @@ impl<R> ReadThroughBuilder<R> {
             soft_deadline: Duration::MAX,
             write_deadline: Duration::from_secs(10),
             feed: None,
-            clock: Arc::new(SystemClock),
+            table: TableKind::default(),
+            clock: None,
         }
     }
 
@@ -158,9 +161,16 @@ impl<R> ReadThroughBuilder<R> {
         self
     }
 
-    /// The clock by which lifetimes are counted; the operating system's by default.
+    /// Which library's table holds the answers; `moka`'s by default.
+    pub fn table(mut self, table: TableKind) -> Self {
+        self.table = table;
+        self
+    }
+
+    /// The clock by which lifetimes are counted. By default it is the operating system's coarse one, which may be some
+    /// milliseconds behind; a mapping's expiry counts as 20 ms earlier, so that none is given out after its end.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
+        self.clock = Some(clock);
         self
     }
 

@@ -75,6 +75,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    #[inline]
     pub(crate) fn count(&self, event: Event) {
         self.add(event, 1);
     }
@@ -85,6 +86,7 @@ impl Counters {
         self.largest_batch.fetch_max(size as u64, Ordering::Relaxed);
     }
 
+    #[inline]
     fn add(&self, event: Event, count: u64) {
         self.groups[group()].0[event as usize].fetch_add(count, Ordering::Relaxed);
     }

@@ -10,15 +10,22 @@ use futures::future::{AbortHandle, abortable};
 use crate::barriers::Barriers;
 use crate::lane::Lane;
 use crate::sync::{AtomicU32, Mutex, Ordering, lock, spawn, timeout};
+use crate::traced;
 use crate::values::Listing;
 
 /// How long to wait before a feed that has ended is subscribed to again.
 const PAUSE: Duration = Duration::from_secs(1);
 
+const IDLE: u32 = 0;
+const FOLLOWING: u32 = 1;
+/// For good, as its cache is closed or gone.
+const STOPPED: u32 = 2;
+
 /// Follows a feed, in a task that ends with this.
 pub(crate) struct Follower {
     listener: Listener,
-    running: Arc<AtomicU32>,
+    /// [`IDLE`], [`FOLLOWING`] or [`STOPPED`].
+    state: Arc<AtomicU32>,
     task: Mutex<Option<AbortHandle>>,
 }
 
@@ -38,53 +45,71 @@ impl Follower {
         customers: Arc<Lane<CustomerId, Listing>>,
     ) -> Self {
         let listener = Listener { feed, barriers, ids, customers };
-        Self { listener, running: Arc::default(), task: Mutex::default() }
+        Self { listener, state: Arc::new(AtomicU32::new(IDLE)), task: Mutex::default() }
     }
 
     /// Begins to follow, unless it does. Called with each miss, since nothing is fresh before, and since the runtime that it
     /// runs on may have gone.
     pub(crate) fn start(&self) {
-        if self.running.load(Ordering::Acquire) != 0 || self.running.swap(1, Ordering::AcqRel) != 0 {
+        if self.state.load(Ordering::Acquire) != IDLE {
             return;
         }
-        let running = Running { barriers: self.listener.barriers.clone(), flag: self.running.clone() };
-        let (task, handle) = abortable(self.listener.clone().listen(running));
-        *lock(&self.task) = Some(handle);
+        let mut task = lock(&self.task);
+        if self.state.compare_exchange(IDLE, FOLLOWING, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            return;
+        }
+        let running = Running { barriers: self.listener.barriers.clone(), state: self.state.clone() };
+        let (following, handle) = abortable(self.listener.clone().listen(running));
+        *task = Some(handle);
+        // Without a runtime, it is dropped at once.
+        drop(task);
         spawn(async move {
-            let _ = task.await;
+            let _ = following.await;
         });
+    }
+
+    /// Ends to follow, for good.
+    pub(crate) fn stop(&self) {
+        let mut task = lock(&self.task);
+        self.state.store(STOPPED, Ordering::Release);
+        if let Some(task) = task.take() {
+            task.abort();
+        }
     }
 }
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        if let Some(task) = lock(&self.task).take() {
-            task.abort();
-        }
+        self.stop();
     }
 }
 
 /// However the task ends, nothing is followed any more.
 struct Running {
     barriers: Arc<Barriers>,
-    flag: Arc<AtomicU32>,
+    state: Arc<AtomicU32>,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         self.barriers.set_live(false);
-        self.flag.store(0, Ordering::Release);
+        if self.state.compare_exchange(FOLLOWING, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            traced::runtime_lost("follow");
+        }
     }
 }
 
 impl Listener {
     async fn listen(self, _running: Running) {
         loop {
-            let mut changes = self.feed.changes();
-            while let Some(change) = changes.next().await {
-                self.hear(change);
+            {
+                let mut changes = self.feed.changes();
+                while let Some(change) = changes.next().await {
+                    self.hear(change);
+                }
             }
             self.barriers.set_live(false);
+            traced::feed_has_ended();
             // It ends when its store is closed. Should it not have been, it goes on.
             let _ = timeout(PAUSE, std::future::pending::<()>()).await;
         }
@@ -92,7 +117,10 @@ impl Listener {
 
     fn hear(&self, change: Change) {
         match change {
-            Change::Live => self.barriers.set_live(true),
+            Change::Live => {
+                self.barriers.set_live(true);
+                traced::feed_is_live(self.barriers.feed().epoch);
+            }
             Change::Acs(id, revision) => {
                 self.barriers.stamp_id(&id);
                 self.ids.forget_before(&id, revision);
@@ -101,7 +129,10 @@ impl Listener {
                 self.barriers.stamp_customer(&customer);
                 self.customers.forget(&customer);
             }
-            Change::Lost(_) => self.barriers.set_live(false),
+            Change::Lost(reason) => {
+                self.barriers.set_live(false);
+                traced::feed_is_lost(reason);
+            }
             // Also what is newer than this crate.
             _ => {
                 self.barriers.forget_all();

@@ -22,7 +22,7 @@ use crate::clock::Time;
 use crate::counters::{Counters, Event};
 use crate::flight::Flight;
 use crate::sync::{Guard, Mutex, MutexGuard, is_on, lock};
-use crate::table::{Entry, Table};
+use crate::table::{Entry, Hashed, Table, TableKind};
 use crate::values::{Cached, Kept, micros};
 
 const STRIPES: usize = 64;
@@ -61,7 +61,7 @@ pub(crate) struct Lane<K: Key, V: Cached> {
 /// What somebody finds who asks for a key.
 pub(crate) enum Entered<K: Key, V: Cached> {
     /// An answer.
-    Hit(V),
+    Hit(Hit<V>),
     /// A load that somebody else started.
     Joined(Arc<Flight<V>>),
     /// A load that this caller has to run.
@@ -76,11 +76,11 @@ pub(crate) struct Hit<V> {
 }
 
 impl<K: Key, V: Cached> Lane<K, V> {
-    pub(crate) fn new(limits: Limits, time: Time, barriers: Arc<Barriers>) -> Self {
+    pub(crate) fn new(table: TableKind, limits: Limits, time: Time, barriers: Arc<Barriers>) -> Self {
         let counters = Arc::new(Counters::default());
         Self {
-            known: Table::new(limits.capacity, V::Kept::weight, counters.clone()),
-            absent: Table::new(limits.absent_capacity, |_| 1, counters.clone()),
+            known: Table::new(table, limits.capacity, V::Kept::weight, counters.clone()),
+            absent: Table::new(table, limits.absent_capacity, |_| 1, counters.clone()),
             stripes: (0..STRIPES).map(|_| Mutex::new(HashMap::default())).collect(),
             barriers,
             limits,
@@ -96,6 +96,10 @@ impl<K: Key, V: Cached> Lane<K, V> {
 
     /// The stored answer, if there is a fresh one that is usable. Takes no lock of this lane.
     pub(crate) fn get(&self, key: &K, usable: impl Fn(&V::Kept) -> bool) -> Option<Hit<V>> {
+        self.get_hashed(self.hashed(key), usable)
+    }
+
+    fn get_hashed(&self, key: Hashed<&K>, usable: impl Fn(&V::Kept) -> bool) -> Option<Hit<V>> {
         let (entry, event) = match self.known.get(key) {
             Some(entry) => (entry, Event::Hit),
             None => (self.absent.get(key)?, Event::NegativeHit),
@@ -105,10 +109,15 @@ impl<K: Key, V: Cached> Lane<K, V> {
             return None;
         }
         self.counters.count(event);
-        let lifetime = (entry.fresh_until - entry.loaded) as f64;
-        let is_due = ((entry.fresh_until - now) as f64) < self.limits.refresh_ahead * lifetime;
+        let is_due = self.limits.refresh_ahead > 0.0 && self.is_due(&entry, now);
         let age = Duration::from_micros(now.saturating_sub(entry.loaded));
-        Some(Hit { value: entry.kept.give(now, age), is_due })
+        Some(Hit { value: entry.kept.give(age), is_due })
+    }
+
+    /// Whether it is time to load an answer anew.
+    fn is_due(&self, entry: &Entry<V::Kept>, now: u64) -> bool {
+        let (left, lifetime) = (entry.fresh_until - now, entry.fresh_until - entry.loaded);
+        (left as f64) < self.limits.refresh_ahead * lifetime as f64
     }
 
     /// Whether no barrier came after the start of its load.
@@ -117,7 +126,10 @@ impl<K: Key, V: Cached> Lane<K, V> {
     }
 
     fn names_unchanged(&self, entry: &Entry<V::Kept>) -> bool {
-        entry.kept.is_unchanged(entry.born, self.named()) || !is_on(Guard::Stamp)
+        // Mostly nothing was stamped at all since then.
+        K::side(&self.barriers).is_newest(entry.born)
+            || entry.kept.is_unchanged(entry.born, self.named())
+            || !is_on(Guard::Stamp)
     }
 
     /// What was known, if the source may be about to answer the same: not if it is known to have changed.
@@ -125,26 +137,29 @@ impl<K: Key, V: Cached> Lane<K, V> {
         if self.limits.stale_for.is_zero() {
             return None;
         }
-        let entry = self.known.get(key)?;
+        let entry = self.known.get(self.hashed(key))?;
         let now = self.time.now();
         let is_young = now < entry.fresh_until.saturating_add(micros(self.limits.stale_for));
         if !is_young || !self.barriers.is_usable(entry.born) || !self.names_unchanged(&entry) {
             return None;
         }
-        let stale = entry.kept.give_stale(now, Duration::from_micros(now.saturating_sub(entry.loaded)))?;
+        // Rather some milliseconds too old than after its end.
+        let age = (now + self.time.grain()).saturating_sub(entry.loaded);
+        let stale = entry.kept.give_stale(Duration::from_micros(age))?;
         self.counters.count(Event::ServedStale);
         Some(stale)
     }
 
     /// Finds the stored answer if it is usable, joins the load of a key, or starts one.
     pub(crate) fn enter(self: &Arc<Self>, key: &K, usable: impl Fn(&V::Kept) -> bool) -> Entered<K, V> {
-        if let Some(hit) = self.get(key, &usable) {
-            return Entered::Hit(hit.value);
+        let hashed = self.hashed(key);
+        if let Some(hit) = self.get_hashed(hashed, &usable) {
+            return Entered::Hit(hit);
         }
-        let mut stripe = self.stripe(key);
+        let mut stripe = self.stripe(hashed);
         // Again under the lock, since a load may have landed in between.
-        if let Some(hit) = self.get(key, &usable) {
-            return Entered::Hit(hit.value);
+        if let Some(hit) = self.get_hashed(hashed, &usable) {
+            return Entered::Hit(hit);
         }
         self.counters.count(Event::Miss);
         match self.join_or_lead(&mut stripe, key) {
@@ -158,7 +173,9 @@ impl<K: Key, V: Cached> Lane<K, V> {
 
     /// Starts a load of a key unless there is one under way.
     pub(crate) fn refresh(self: &Arc<Self>, key: &K) -> Option<Load<K, V>> {
-        self.join_or_lead(&mut self.stripe(key), key).ok()
+        let load = self.join_or_lead(&mut self.stripe(self.hashed(key)), key).ok()?;
+        self.counters.count(Event::Refreshed);
+        Some(load)
     }
 
     fn join_or_lead(
@@ -183,21 +200,23 @@ impl<K: Key, V: Cached> Lane<K, V> {
 
     /// Forgets a key, and keeps the loads of it that are under way from being stored or joined.
     pub(crate) fn forget(&self, key: &K) {
-        let mut stripe = self.stripe(key);
+        let hashed = self.hashed(key);
+        let mut stripe = self.stripe(hashed);
         stripe.remove(key);
-        self.known.remove(key);
-        self.absent.remove(key);
+        self.known.remove(hashed);
+        self.absent.remove(hashed);
     }
 
     /// The same, unless what is kept is of this revision or a later one.
     pub(crate) fn forget_before(&self, key: &K, revision: Option<Revision>) {
-        let mut stripe = self.stripe(key);
+        let hashed = self.hashed(key);
+        let mut stripe = self.stripe(hashed);
         stripe.remove(key);
-        let kept = self.known.get(key).and_then(|entry| entry.kept.revision());
+        let kept = self.known.get(hashed).and_then(|entry| entry.kept.revision());
         if kept.is_none() || revision.is_none() || kept < revision {
-            self.known.remove(key);
+            self.known.remove(hashed);
         }
-        self.absent.remove(key);
+        self.absent.remove(hashed);
     }
 
     /// Throws away all entries. None of them is to be given out any more already.
@@ -211,7 +230,8 @@ impl<K: Key, V: Cached> Lane<K, V> {
         let now = self.time.now();
         // Before the stripe is locked: of a bar that comes after this look, the barrier is newer than the load.
         let named_barred = is_on(Guard::NamedIsBarred) && value.named().any(|named| self.named().is_barred(named, now));
-        let mut stripe = self.stripe(key);
+        let hashed = self.hashed(key);
+        let mut stripe = self.stripe(hashed);
         // With those that are older: none of them is to take the place of this answer.
         if !take_out(&mut stripe, key, flight, true) && is_on(Guard::FlightIsTheKeys) {
             return false;
@@ -223,20 +243,20 @@ impl<K: Key, V: Cached> Lane<K, V> {
         let born = flight.born();
         let loaded = if is_on(Guard::LifetimeFromStart) { flight.started() } else { now };
         let fresh_until = loaded.saturating_add(self.lifetime(key, &value, loaded));
-        let kept = value.keep(loaded, self.named());
+        let kept = value.keep(self.named());
         let entry = Entry { kept, born, loaded, fresh_until };
         if !self.barriers.is_usable(born) || !self.names_unchanged(&entry) {
             return false;
         }
         let (table, other) = if absent { (&self.absent, &self.known) } else { (&self.known, &self.absent) };
-        other.remove(key);
-        table.insert(key.clone(), entry);
+        other.remove(hashed);
+        table.insert(hashed, entry);
         true
     }
 
     /// Takes a flight out that has failed, so that the next caller tries again.
     fn give_up(&self, key: &K, flight: &Arc<Flight<V>>) {
-        take_out(&mut self.stripe(key), key, flight, false);
+        take_out(&mut self.stripe(self.hashed(key)), key, flight, false);
     }
 
     /// In microseconds.
@@ -246,15 +266,21 @@ impl<K: Key, V: Cached> Lane<K, V> {
         let random = (self.hasher.hash_one((key, started)) >> 11) as f64 / (1_u64 << 53) as f64;
         let full = micros(full);
         let shortened = ((full as f64 * (1.0 - self.limits.jitter * random)) as u64).min(full);
-        value.remaining().map_or(shortened, |remaining| micros(remaining).min(shortened))
+        let remaining = value.remaining().map(|remaining| micros(remaining).saturating_sub(self.time.grain()));
+        remaining.map_or(shortened, |remaining| remaining.min(shortened))
     }
 
     fn named(&self) -> &Side<V::Named> {
         V::Named::side(&self.barriers)
     }
 
-    fn stripe(&self, key: &K) -> MutexGuard<'_, Flights<K, V>> {
-        lock(&self.stripes[self.hasher.hash_one(key) as usize % STRIPES])
+    fn hashed<'k>(&self, key: &'k K) -> Hashed<&'k K> {
+        Hashed { hash: self.hasher.hash_one(key), key }
+    }
+
+    fn stripe(&self, key: Hashed<&K>) -> MutexGuard<'_, Flights<K, V>> {
+        // The tables choose by other bits.
+        lock(&self.stripes[(key.hash >> 24) as usize % STRIPES])
     }
 }
 

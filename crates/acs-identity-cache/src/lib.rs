@@ -32,12 +32,18 @@ mod flight;
 mod follow;
 mod guarded;
 mod lane;
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(acs_identity_model)]
+mod models;
 mod read_through;
 mod sync;
 mod table;
+mod traced;
 mod values;
 mod write_through;
 
 pub use builder::ReadThroughBuilder;
 pub use counters::CacheStats;
 pub use read_through::ReadThrough;
+pub use table::TableKind;

@@ -14,10 +14,10 @@ use crate::batches::Batches;
 use crate::breaker::Breaker;
 use crate::builder::ReadThroughBuilder;
 use crate::clock::Time;
-use crate::counters::{CacheStats, Counters, Event};
+use crate::counters::{CacheStats, Counters};
 use crate::flight::Flight;
 use crate::follow::Follower;
-use crate::lane::{Entered, Lane, Limits};
+use crate::lane::{Entered, Hit, Lane, Limits, Load};
 use crate::sync::{Moment, moment};
 use crate::values::{Cached, Listing};
 
@@ -86,10 +86,10 @@ impl<R> ReadThrough<R> {
             absent_capacity: options.customer_capacity,
             ..options.limits
         };
-        let time = Time(options.clock);
+        let time = options.clock.map_or(Time::Coarse, Time::Of);
         let barriers = Arc::new(Barriers::new(options.feed.is_some()));
-        let ids = Arc::new(Lane::new(options.limits, time.clone(), barriers.clone()));
-        let customers = Arc::new(Lane::new(customer_limits, time.clone(), barriers.clone()));
+        let ids = Arc::new(Lane::new(options.table, options.limits, time.clone(), barriers.clone()));
+        let customers = Arc::new(Lane::new(options.table, customer_limits, time.clone(), barriers.clone()));
         let follower = options.feed.map(|feed| Follower::new(feed, barriers.clone(), ids.clone(), customers.clone()));
         Self(Arc::new(Shared {
             resolver: options.resolver,
@@ -178,6 +178,19 @@ impl<R> Shared<R> {
         known.ok_or(error)
     }
 
+    /// The load that renews an answer in use which is near its end; none while the source is spared.
+    pub(crate) fn renewal<K: Key, V: Cached>(
+        &self,
+        lane: &Arc<Lane<K, V>>,
+        key: &K,
+        hit: &Hit<V>,
+    ) -> Option<Load<K, V>> {
+        if !hit.is_due || self.breaker.lets_nobody_through(self.time.now()) {
+            return None;
+        }
+        lane.refresh(key)
+    }
+
     /// Until when a caller waits who asks now.
     pub(crate) fn deadlines(&self) -> Deadlines {
         Deadlines { soft: moment(self.soft_deadline), hard: moment(self.load_deadline) }
@@ -191,13 +204,23 @@ impl<R> Shared<R> {
     }
 }
 
+impl<R: Resolver + 'static> Shared<R> {
+    /// The answer of a hit, which is renewed if it is time.
+    fn used(self: &Arc<Self>, id: &AcsId, hit: Hit<Option<Resolution>>) -> Option<Resolution> {
+        if let Some(load) = self.renewal(&self.ids, id, &hit) {
+            self.submit([load]);
+        }
+        hit.value
+    }
+}
+
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<R: Resolver + 'static> Resolver for ReadThrough<R> {
     async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>> {
         self.0.follow();
         let flight = match self.0.ids.enter(id, |_| true) {
-            Entered::Hit(answer) => return Ok(answer),
+            Entered::Hit(hit) => return Ok(self.0.used(id, hit)),
             Entered::Joined(flight) => flight,
             Entered::Leader(load) => {
                 let flight = load.flight();
@@ -217,7 +240,10 @@ impl<R: Resolver + 'static> Resolver for ReadThrough<R> {
         let mut seen = HashSet::with_capacity(ids.len());
         for id in ids.iter().filter(|id| seen.insert(id.as_str())) {
             match self.0.ids.enter(id, |_| true) {
-                Entered::Hit(answer) => known.push((id.as_str(), Ok(answer))),
+                Entered::Hit(hit) => {
+                    loads.extend(self.0.renewal(&self.0.ids, id, &hit));
+                    known.push((id.as_str(), Ok(hit.value)));
+                }
                 Entered::Joined(flight) => flights.push((id, flight)),
                 Entered::Leader(load) => {
                     flights.push((id, load.flight()));
@@ -237,13 +263,7 @@ impl<R: Resolver + 'static> Resolver for ReadThrough<R> {
 
     fn resolve_now(&self, id: &AcsId) -> Option<Option<Resolution>> {
         let hit = self.0.ids.get(id, |_| true)?;
-        if hit.is_due
-            && let Some(load) = self.0.ids.refresh(id)
-        {
-            self.0.ids.counters().count(Event::Refreshed);
-            self.0.submit([load]);
-        }
-        Some(hit.value)
+        Some(self.0.used(id, hit))
     }
 }
 

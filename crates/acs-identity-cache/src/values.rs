@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use acs_identity_core::{AcsId, CustomerId, Freshness, Mapping, Page, PageRequest, Properties, Resolution, Revision};
+use acs_identity_core::{AcsId, CustomerId, Freshness, Mapping, Page, PageRequest, Resolution, Revision};
 
 use crate::barriers::{Key, Side};
 
@@ -23,8 +23,8 @@ pub(crate) trait Cached: Clone + Send + Sync + 'static {
     /// What it names.
     fn named(&self) -> impl Iterator<Item = &Self::Named>;
 
-    /// The answer of a load that began at a moment in microseconds, as it is kept.
-    fn keep(self, started: u64, named: &Side<Self::Named>) -> Self::Kept;
+    /// The answer as it is kept.
+    fn keep(self, named: &Side<Self::Named>) -> Self::Kept;
 }
 
 /// A kept answer.
@@ -38,27 +38,21 @@ pub(crate) trait Kept<V: Cached>: Clone + Send + Sync + 'static {
     /// Its revision, if it has one.
     fn revision(&self) -> Option<Revision>;
 
-    /// The answer, given at a moment, so much later than its load began.
-    fn give(self, now: u64, age: Duration) -> V;
+    /// The answer, given so much later than its load began.
+    fn give(self, age: Duration) -> V;
 
     /// The answer, given although it is not fresh any more; `None` if it holds no more, or can't say that it is not fresh.
-    fn give_stale(self, now: u64, age: Duration) -> Option<V>;
+    fn give_stale(self, age: Duration) -> Option<V>;
 }
 
 /// What is kept of an answer for an ACS ID that has a customer.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
-    customer_id: CustomerId,
-    properties: Properties,
-    /// Its value; [`NONE`] without one.
-    revision: u64,
-    /// When the mapping ends, in microseconds; [`NONE`] if it does not.
-    ends: u64,
+    /// As long as the mapping lasted when its load began.
+    resolution: Resolution,
     /// Where the customer's barriers are.
     place: u32,
 }
-
-const NONE: u64 = u64::MAX;
 
 /// The answer for an ACS ID.
 impl Cached for Option<Resolution> {
@@ -77,14 +71,8 @@ impl Cached for Option<Resolution> {
         self.iter().map(Resolution::customer_id)
     }
 
-    fn keep(self, started: u64, named: &Side<CustomerId>) -> Option<Known> {
-        self.map(|resolution| Known {
-            place: named.place(resolution.customer_id()),
-            customer_id: resolution.customer_id().clone(),
-            properties: resolution.properties().clone(),
-            revision: resolution.revision().map_or(NONE, Revision::get),
-            ends: resolution.remaining().map_or(NONE, |remaining| started.saturating_add(micros(remaining))),
-        })
+    fn keep(self, named: &Side<CustomerId>) -> Option<Known> {
+        self.map(|resolution| Known { place: named.place(resolution.customer_id()), resolution })
     }
 }
 
@@ -93,28 +81,27 @@ impl Kept<Option<Resolution>> for Option<Known> {
         1
     }
 
+    #[inline]
     fn is_unchanged(&self, born: u64, named: &Side<CustomerId>) -> bool {
         self.as_ref().is_none_or(|known| named.is_newer(born, known.place))
     }
 
     fn revision(&self) -> Option<Revision> {
-        self.as_ref().filter(|known| known.revision != NONE).map(|known| Revision::new(known.revision))
+        self.as_ref().and_then(|known| known.resolution.revision())
     }
 
-    fn give(self, now: u64, _: Duration) -> Option<Resolution> {
-        self.map(|known| {
-            let remaining = (known.ends != NONE).then(|| Duration::from_micros(known.ends.saturating_sub(now)));
-            let resolution = Resolution::from(known.customer_id).with_properties(known.properties).lasting(remaining);
-            match known.revision {
-                NONE => resolution,
-                revision => resolution.at_revision(Revision::new(revision)),
-            }
+    #[inline]
+    fn give(self, age: Duration) -> Option<Resolution> {
+        self.map(|Known { resolution, .. }| match resolution.remaining() {
+            None => resolution,
+            Some(remaining) => resolution.lasting(remaining.saturating_sub(age)),
         })
     }
 
-    fn give_stale(self, now: u64, age: Duration) -> Option<Option<Resolution>> {
-        let known = self.filter(|known| now < known.ends)?;
-        Some(Some(known).give(now, age).map(|resolution| resolution.with_freshness(Freshness::Stale { age })))
+    fn give_stale(self, age: Duration) -> Option<Option<Resolution>> {
+        let holds = self.as_ref()?.resolution.remaining().is_none_or(|remaining| age < remaining);
+        let stale = |resolution: Resolution| resolution.with_freshness(Freshness::Stale { age });
+        holds.then(|| self.give(age).map(stale))
     }
 }
 
@@ -164,7 +151,7 @@ impl Cached for Listing {
         self.page.items.iter().map(|mapping| &mapping.acs_id)
     }
 
-    fn keep(self, _: u64, _: &Side<AcsId>) -> Self {
+    fn keep(self, _: &Side<AcsId>) -> Self {
         self
     }
 }
@@ -183,13 +170,13 @@ impl Kept<Self> for Listing {
         None
     }
 
-    fn give(mut self, _: u64, age: Duration) -> Self {
+    fn give(mut self, age: Duration) -> Self {
         self.age = age;
         self
     }
 
     /// A page has no place in which it could say so.
-    fn give_stale(self, _: u64, _: Duration) -> Option<Self> {
+    fn give_stale(self, _: Duration) -> Option<Self> {
         None
     }
 }
@@ -201,7 +188,7 @@ pub(crate) fn micros(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use acs_identity_core::Timestamp;
+    use acs_identity_core::{Properties, Timestamp};
 
     use super::*;
     use crate::barriers::Barriers;
@@ -231,7 +218,7 @@ mod tests {
     fn a_listing_lasts_as_long_as_its_first_expiry_and_tells_its_age() {
         let listing = listing(2, 10, false);
         assert_eq!(listing.remaining(), Some(Duration::from_micros(51)));
-        let page = listing.give(0, Duration::from_micros(7)).page_for(&PageRequest::default()).unwrap();
+        let page = listing.give(Duration::from_micros(7)).page_for(&PageRequest::default()).unwrap();
         assert_eq!(page.read_at, Timestamp::from_micros(57));
     }
 
@@ -244,8 +231,8 @@ mod tests {
             (answer.clone().lasting(Duration::from_secs(5)), answer.clone().lasting(Duration::from_secs(3))),
             (answer.clone(), answer),
         ] {
-            let kept = Some(given).keep(1_000_000, CustomerId::side(&barriers));
-            assert_eq!(kept.give(3_000_000, Duration::from_secs(2)), Some(later));
+            let kept = Some(given).keep(CustomerId::side(&barriers));
+            assert_eq!(kept.give(Duration::from_secs(2)), Some(later));
         }
     }
 }

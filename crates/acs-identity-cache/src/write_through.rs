@@ -14,6 +14,7 @@ use acs_identity_core::{
 use async_trait::async_trait;
 use futures::channel::oneshot;
 use futures::stream::BoxStream;
+use tracing::Instrument;
 
 use crate::ReadThrough;
 use crate::counters::Event;
@@ -21,11 +22,13 @@ use crate::guarded::guarded;
 use crate::lane::{Entered, Load};
 use crate::read_through::Shared;
 use crate::sync::{Guard, is_on, spawn, timeout};
+use crate::traced::{self, Direction};
 use crate::values::{Listing, micros};
 
 /// What a write may change: what is known of these, and what names them.
-#[derive(Default)]
 struct Touched {
+    /// The name of the write.
+    operation: &'static str,
     ids: Vec<AcsId>,
     customers: Vec<CustomerId>,
     /// Whether it removes all ACS IDs of the customers, of which nobody knows how many there are.
@@ -33,10 +36,9 @@ struct Touched {
 }
 
 /// Whether nobody can say what a write has changed: perhaps all that it may touch, perhaps nothing, perhaps later.
-fn is_unknown<T>(outcome: &Result<T>) -> bool {
-    let Err(error) = outcome else { return false };
+fn is_unknown(kind: ErrorKind) -> bool {
     !matches!(
-        error.kind(),
+        kind,
         ErrorKind::InvalidInput
             | ErrorKind::Conflict
             | ErrorKind::Unavailable
@@ -46,6 +48,20 @@ fn is_unknown<T>(outcome: &Result<T>) -> bool {
             | ErrorKind::Misconfigured
             | ErrorKind::Corrupt
     ) // What is left is a panic, a lost answer, and kinds that are newer than this crate.
+}
+
+/// How a write ended that failed.
+fn failure<T>(outcome: &Result<T>) -> Option<ErrorKind> {
+    outcome.as_ref().err().map(Error::kind)
+}
+
+/// How a write of so many items ended, if one of them failed: an unknown outcome is the worst.
+fn worst_failure<T>(outcomes: &[Result<T>], items: usize) -> Option<ErrorKind> {
+    if outcomes.len() != items {
+        return Some(ErrorKind::Internal);
+    }
+    let failures = || outcomes.iter().filter_map(failure);
+    failures().find(|kind| is_unknown(*kind)).or_else(|| failures().next())
 }
 
 /// The bars of one write. Dropped without an outcome, as in a runtime that shuts down, they stay for a while.
@@ -111,6 +127,7 @@ impl<S> Bars<S> {
 impl<S> Drop for Bars<S> {
     fn drop(&mut self) {
         if !self.lifted {
+            traced::runtime_lost("write");
             self.settle(true);
         }
     }
@@ -125,7 +142,7 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
         &self,
         touched: Touched,
         write: impl FnOnce(Arc<Shared<S>>) -> Fut,
-        unknown: impl FnOnce(&T) -> bool + Send + 'static,
+        failure: impl FnOnce(&T) -> Option<ErrorKind> + Send + 'static,
     ) -> Result<T>
     where
         T: Send + 'static,
@@ -136,12 +153,17 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
         let parts = if touched.erases { PARTS_OF_AN_ERASURE } else { parts(touched.ids.len()) };
         let patience = shared.write_deadline.saturating_mul(parts);
         let (tell, told) = oneshot::channel();
-        spawn(self.0.tasks.track_future(async move {
+        let span = traced::write(touched.operation, touched.ids.len().max(touched.customers.len()));
+        let outer = span.clone();
+        let task = async move {
             let bars = Bars::new(shared, touched);
             let outcome = guarded(patience, ErrorKind::OutcomeUnknown, written).await;
-            bars.lift(outcome.as_ref().map_or(true, unknown));
+            let failure = outcome.as_ref().map_or_else(|error| Some(error.kind()), failure);
+            bars.lift(failure.is_some_and(is_unknown));
+            traced::ended(&span, failure);
             let _ = tell.send(outcome);
-        }));
+        };
+        spawn(self.0.tasks.track_future(task.instrument(outer)));
         told.await.unwrap_or_else(|_| {
             let why = "the task of the write was lost: is there a runtime with a timer, and does it go on?";
             Err(Error::new(ErrorKind::OutcomeUnknown, why).in_backend("cache"))
@@ -162,11 +184,8 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
     {
         let owned = items.to_vec();
         let count = items.len();
-        let all = self.write(
-            touched,
-            |shared| write(shared, owned),
-            move |all: &Vec<_>| all.len() != count || all.iter().any(is_unknown),
-        );
+        let all =
+            self.write(touched, |shared| write(shared, owned), move |all: &Vec<Result<T>>| worst_failure(all, count));
         all.await.unwrap_or_else(|error| items.iter().map(|_| Err(error.clone())).collect())
     }
 }
@@ -179,16 +198,21 @@ impl<S: MappingStore + 'static> MappingStore for ReadThrough<S> {
     }
 
     async fn link(&self, link: Link) -> Result<Linked> {
-        let touched =
-            Touched { ids: vec![link.acs_id.clone()], customers: vec![link.customer_id.clone()], ..Touched::default() };
-        self.write(touched, |shared| async move { shared.resolver.link(link).await }, is_unknown).await.flatten()
+        let touched = Touched {
+            operation: "link",
+            ids: vec![link.acs_id.clone()],
+            customers: vec![link.customer_id.clone()],
+            erases: false,
+        };
+        self.write(touched, |shared| async move { shared.resolver.link(link).await }, failure).await.flatten()
     }
 
     async fn link_many(&self, links: &[Link]) -> Vec<Result<Linked>> {
         let touched = Touched {
+            operation: "link_many",
             ids: links.iter().map(|link| link.acs_id.clone()).collect(),
             customers: links.iter().map(|link| link.customer_id.clone()).collect(),
-            ..Touched::default()
+            erases: false,
         };
         let write = |shared: Arc<Shared<S>>, links: Vec<Link>| async move { shared.resolver.link_many(&links).await };
         self.write_many(touched, links, write).await
@@ -196,9 +220,10 @@ impl<S: MappingStore + 'static> MappingStore for ReadThrough<S> {
 
     async fn import(&self, mappings: &[Mapping]) -> Vec<Result<Imported>> {
         let touched = Touched {
+            operation: "import",
             ids: mappings.iter().map(|mapping| mapping.acs_id.clone()).collect(),
             customers: mappings.iter().map(|mapping| mapping.customer_id.clone()).collect(),
-            ..Touched::default()
+            erases: false,
         };
         let write =
             |shared: Arc<Shared<S>>, mappings: Vec<Mapping>| async move { shared.resolver.import(&mappings).await };
@@ -210,18 +235,17 @@ impl<S: MappingStore + 'static> MappingStore for ReadThrough<S> {
             Expect::Customer(customer) => vec![customer.clone()],
             _ => Vec::new(),
         };
-        let touched = Touched { ids: vec![id.clone()], customers, ..Touched::default() };
+        let touched = Touched { operation: "unlink", ids: vec![id.clone()], customers, erases: false };
         let id = id.clone();
-        self.write(touched, |shared| async move { shared.resolver.unlink(&id, expect).await }, is_unknown)
-            .await
-            .flatten()
+        self.write(touched, |shared| async move { shared.resolver.unlink(&id, expect).await }, failure).await.flatten()
     }
 
     async fn unlink_customer(&self, customer: &CustomerId) -> Result<u64> {
         let customer = customer.clone();
-        let touched = Touched { customers: vec![customer.clone()], erases: true, ..Touched::default() };
+        let touched =
+            Touched { operation: "unlink_customer", ids: Vec::new(), customers: vec![customer.clone()], erases: true };
         let write = |shared: Arc<Shared<S>>| async move { shared.resolver.unlink_customer(&customer).await };
-        self.write(touched, write, is_unknown).await.flatten()
+        self.write(touched, write, failure).await.flatten()
     }
 
     /// One first page is kept for a customer, that of the last size asked for; it also answers for other sizes if it is
@@ -250,6 +274,9 @@ impl<S: MappingStore + 'static> MappingStore for ReadThrough<S> {
     }
 
     async fn close(&self) {
+        if let Some(follower) = &self.0.follower {
+            follower.stop();
+        }
         let patience = self.0.load_deadline.max(self.0.write_deadline);
         // However it ends: from here on nothing is to be answered from the cache.
         let _ = guarded(patience, ErrorKind::Timeout, self.0.resolver.close()).await;
@@ -269,7 +296,12 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
     async fn first_page(&self, customer: &CustomerId, page: &PageRequest) -> Result<Listing> {
         self.0.follow();
         let flight = match self.0.customers.enter(customer, |listing| listing.answers(page)) {
-            Entered::Hit(listing) => return Ok(listing),
+            Entered::Hit(hit) => {
+                if let Some(load) = self.0.renewal(&self.0.customers, customer, &hit) {
+                    self.load_page(load, page.clone());
+                }
+                return Ok(hit.value);
+            }
             // Perhaps of another size; then its answer is of no use.
             Entered::Joined(flight) => flight,
             Entered::Leader(load) => {
@@ -289,9 +321,11 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
         }
         spawn(self.0.tasks.track_future(async move {
             load.begin();
-            let asked = shared.resolver.mappings_of(load.key(), page.clone());
+            let span = traced::load(Direction::ByCustomer, 1);
+            let asked = shared.resolver.mappings_of(load.key(), page.clone()).instrument(span.clone());
             // Twice the time that callers wait: a late answer is still of use.
             let found = guarded(shared.load_deadline.saturating_mul(2), ErrorKind::Timeout, asked).await.flatten();
+            traced::ended(&span, failure(&found));
             match &found {
                 Err(error) if error.is_transient() => shared.breaker.note(false, shared.time.now()),
                 Err(_) => {}

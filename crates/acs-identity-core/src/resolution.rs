@@ -1,5 +1,7 @@
 //! The answer to "which customer is this ACS ID?".
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{CustomerId, Properties, Revision};
@@ -15,13 +17,27 @@ use crate::{CustomerId, Properties, Revision};
 /// assert_eq!(answer.customer_id().as_str(), "bob");
 /// # Ok::<(), acs_identity_core::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Resolution {
+    // Behind one pointer, since a cached answer is cloned with each hit.
+    body: Arc<Body>,
+    /// In microseconds; [`NONE`] if it does not expire.
+    remaining: u64,
+    /// The age of a stale answer in microseconds; [`NONE`] of a fresh one.
+    stale_for: u64,
+}
+
+const NONE: u64 = u64::MAX;
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(NONE).min(NONE - 1)
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Body {
     customer_id: CustomerId,
     properties: Properties,
-    remaining: Option<Duration>,
     revision: Option<Revision>,
-    freshness: Freshness,
 }
 
 /// Whether an answer is one that its source stands by.
@@ -42,68 +58,101 @@ pub enum Freshness {
 impl Resolution {
     /// The customer whose ACS ID it is.
     pub fn customer_id(&self) -> &CustomerId {
-        &self.customer_id
+        &self.body.customer_id
     }
 
     /// The custom properties of the mapping; empty where the resolver has none.
     pub fn properties(&self) -> &Properties {
-        &self.properties
+        &self.body.properties
     }
 
-    /// How much longer the mapping lasts, counted from this answer; `None` if it does not expire.
+    /// How much longer the mapping lasts, counted from this answer, in whole microseconds; `None` if it does not expire.
     ///
     /// A length and not a date, so that the clocks of two machines need not agree.
     pub fn remaining(&self) -> Option<Duration> {
-        self.remaining
+        (self.remaining != NONE).then(|| Duration::from_micros(self.remaining))
     }
 
     /// The revision of the mapping, where the resolver has revisions.
     pub fn revision(&self) -> Option<Revision> {
-        self.revision
+        self.body.revision
     }
 
     /// Whether the answer is fresh, or was given out by a cache whose source did not answer.
     pub fn freshness(&self) -> Freshness {
-        self.freshness
+        match self.stale_for {
+            NONE => Freshness::Fresh,
+            age => Freshness::Stale { age: Duration::from_micros(age) },
+        }
     }
 
     /// The same with custom properties.
     #[must_use]
     pub fn with_properties(mut self, properties: Properties) -> Self {
-        self.properties = properties;
+        Arc::make_mut(&mut self.body).properties = properties;
         self
     }
 
     /// The same, valid for so much longer.
     #[must_use]
     pub fn lasting(mut self, remaining: impl Into<Option<Duration>>) -> Self {
-        self.remaining = remaining.into();
+        self.remaining = remaining.into().map_or(NONE, micros);
         self
     }
 
     /// The same with the revision of the mapping.
     #[must_use]
     pub fn at_revision(mut self, revision: Revision) -> Self {
-        self.revision = Some(revision);
+        Arc::make_mut(&mut self.body).revision = Some(revision);
         self
     }
 
     /// The same, said to be as fresh as this.
     #[must_use]
     pub fn with_freshness(mut self, freshness: Freshness) -> Self {
-        self.freshness = freshness;
+        self.stale_for = match freshness {
+            Freshness::Fresh => NONE,
+            Freshness::Stale { age } => micros(age),
+        };
         self
     }
 }
 
 impl From<CustomerId> for Resolution {
     fn from(customer_id: CustomerId) -> Self {
-        Self {
-            customer_id,
-            properties: Properties::default(),
-            remaining: None,
-            revision: None,
-            freshness: Freshness::Fresh,
+        let body = Body { customer_id, properties: Properties::default(), revision: None };
+        Self { body: Arc::new(body), remaining: NONE, stale_for: NONE }
+    }
+}
+
+impl fmt::Debug for Resolution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resolution")
+            .field("customer_id", &self.body.customer_id)
+            .field("properties", &self.body.properties)
+            .field("remaining", &self.remaining())
+            .field("revision", &self.body.revision)
+            .field("freshness", &self.freshness())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_says_what_was_said_of_it() {
+        let answer = Resolution::from(CustomerId::from(7));
+        assert_eq!((answer.remaining(), answer.freshness(), answer.revision()), (None, Freshness::Fresh, None));
+        let age = Duration::from_secs(3);
+        for remaining in [Duration::ZERO, Duration::from_micros(1), Duration::from_secs(u32::MAX.into())] {
+            let told = answer.clone().lasting(remaining).with_freshness(Freshness::Stale { age });
+            assert_eq!((told.remaining(), told.freshness()), (Some(remaining), Freshness::Stale { age }));
+            assert_eq!(told.lasting(None).with_freshness(Freshness::Fresh), answer);
         }
+        assert!(answer.clone().lasting(Duration::MAX).remaining() > Some(Duration::from_secs(u32::MAX.into())));
+        let other = answer.clone().at_revision(Revision::new(9));
+        assert_eq!((answer.revision(), other.revision()), (None, Some(Revision::new(9))), "a clone is changed alone");
     }
 }

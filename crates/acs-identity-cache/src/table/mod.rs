@@ -1,12 +1,27 @@
-//! The table that holds the entries: the one place that knows which cache library is used.
+//! The tables that hold the entries: the one place that knows which cache libraries are used.
 
-use std::hash::Hash;
+mod hashed;
+mod moka;
+#[cfg(feature = "quick-cache")]
+mod quick;
+
 use std::sync::Arc;
 
-use foldhash::quality::RandomState;
-use moka::notification::RemovalCause;
+use crate::barriers::Key;
+use crate::counters::Counters;
+pub(crate) use hashed::Hashed;
 
-use crate::counters::{Counters, Event};
+/// Which library's table holds the entries of a cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum TableKind {
+    /// `moka`'s: what is asked for often stays, also through a flood of what is asked for once.
+    #[default]
+    Moka,
+    /// `quick_cache`'s: a hit takes a fraction of the time; what is asked for twice stays.
+    #[cfg(feature = "quick-cache")]
+    QuickCache,
+}
 
 /// A stored answer.
 #[derive(Clone)]
@@ -20,41 +35,48 @@ pub(crate) struct Entry<T> {
 }
 
 /// A bounded map that evicts by its own policy, and does nothing else: loads, lifetimes and invalidation are the
-/// [`Lane`](crate::lane::Lane)'s, since no cache library's own load is safe against an invalidation that comes in between.
-pub(crate) struct Table<K, T>(moka::sync::Cache<K, Entry<T>, RandomState>);
+/// [`Lane`](crate::lane::Lane)'s, since few cache libraries' own loads are safe against an invalidation that comes in between,
+/// and none knows the other direction.
+pub(crate) enum Table<K, T> {
+    Moka(moka::Moka<K, T>),
+    #[cfg(feature = "quick-cache")]
+    Quick(quick::Quick<K, T>),
+}
 
-impl<K, T> Table<K, T>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    T: Clone + Send + Sync + 'static,
-{
+/// Calls the same method of whichever it is.
+macro_rules! whichever {
+    ($table:expr, $it:ident => $call:expr) => {
+        match $table {
+            Table::Moka($it) => $call,
+            #[cfg(feature = "quick-cache")]
+            Table::Quick($it) => $call,
+        }
+    };
+}
+
+impl<K: Key, T: Clone + Send + Sync + 'static> Table<K, T> {
     /// `capacity` counts the weights of the values, each of which is at least 1.
-    pub(crate) fn new(capacity: u64, weight: fn(&T) -> u32, counters: Arc<Counters>) -> Self {
-        let count = move |_: Arc<K>, _: Entry<T>, cause: RemovalCause| {
-            if cause == RemovalCause::Size {
-                counters.count(Event::Evicted);
-            }
-        };
-        let builder = moka::sync::Cache::builder()
-            .max_capacity(capacity)
-            .weigher(move |_: &K, entry: &Entry<T>| weight(&entry.kept))
-            .eviction_listener(count);
-        Self(builder.build_with_hasher(RandomState::default()))
+    pub(crate) fn new(kind: TableKind, capacity: u64, weight: fn(&T) -> u32, counters: Arc<Counters>) -> Self {
+        match kind {
+            TableKind::Moka => Self::Moka(moka::Moka::new(capacity, weight, counters)),
+            #[cfg(feature = "quick-cache")]
+            TableKind::QuickCache => Self::Quick(quick::Quick::new(capacity, weight, counters)),
+        }
     }
 
-    pub(crate) fn get(&self, key: &K) -> Option<Entry<T>> {
-        self.0.get(key)
+    pub(crate) fn get(&self, key: Hashed<&K>) -> Option<Entry<T>> {
+        whichever!(self, table => table.get(key))
     }
 
-    pub(crate) fn insert(&self, key: K, entry: Entry<T>) {
-        self.0.insert(key, entry);
+    pub(crate) fn insert(&self, key: Hashed<&K>, entry: Entry<T>) {
+        whichever!(self, table => table.insert(key, entry));
     }
 
-    pub(crate) fn remove(&self, key: &K) {
-        self.0.invalidate(key);
+    pub(crate) fn remove(&self, key: Hashed<&K>) {
+        whichever!(self, table => table.remove(key));
     }
 
     pub(crate) fn clear(&self) {
-        self.0.invalidate_all();
+        whichever!(self, table => table.clear());
     }
 }

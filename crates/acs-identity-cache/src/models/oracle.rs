@@ -1,0 +1,457 @@
+//! What each read may return.
+//!
+//! A history is written down as it happens, in steps, and each read is judged at the end: there has to be a moment at which
+//! the source held just what the read returned, not after the read's end, and not before what the cache knew when the read began: its own
+//! writes and purges, the news of the feed, and the time.
+//!
+//! In a model the step at which a version was written is known; on real threads it lies between the start and the end of the write.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use acs_identity_core::{AcsId, CustomerId, ErrorKind, Freshness, Mapping, Resolution, Result};
+
+/// A moment of the history.
+pub type Step = u64;
+
+/// What orders the versions of an ACS ID: the revision, and then whether it is the absence that followed it.
+pub type Order = (u64, bool);
+
+/// The cache's options, as far as they bound how old an answer may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    pub lifetime: Duration,
+    pub absent_lifetime: Duration,
+    pub stale_for: Duration,
+    pub patience: Duration,
+    pub write_deadline: Duration,
+    /// Whether a caller may be told that it took too long.
+    pub timers: bool,
+    /// Whether one load of an ACS ID at a time is all that there may be, as nothing happens that asks for another.
+    pub one_load: bool,
+}
+
+/// What is known to have changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// The answer for an ACS ID.
+    Id(AcsId),
+    /// What pages show of an ACS ID.
+    Shown(AcsId),
+    /// The page of a customer.
+    Page(CustomerId),
+    /// Answers for ACS IDs that are a customer's.
+    Named(CustomerId),
+    All,
+    /// The same, but of no account for an answer that says that it is stale.
+    Fresh,
+}
+
+/// Since when it has to be as it is returned.
+#[derive(Debug, Clone)]
+pub enum Since {
+    Moment(Step),
+    Version(AcsId, Order),
+}
+
+/// Who is asked for.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Asked {
+    Id(AcsId),
+    Page(CustomerId),
+}
+
+// Those of a history are made up, and it is to be read.
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => write!(f, "{:?}", id.as_str()),
+            Self::Page(customer) => write!(f, "{:?}", customer.as_str()),
+        }
+    }
+}
+
+#[derive(Clone)]
+enum Answer {
+    Found { revision: u64, customer: CustomerId, stale: bool },
+    Absent,
+    Page(Vec<(AcsId, u64)>),
+    Failed(ErrorKind),
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Found { revision, customer, stale } => {
+                write!(f, "{:?} at {revision}{}", customer.as_str(), if *stale { ", stale" } else { "" })
+            }
+            Self::Absent => f.write_str("absent"),
+            Self::Page(items) => f.debug_map().entries(items.iter().map(|(id, at)| (id.as_str(), at))).finish(),
+            Self::Failed(kind) => write!(f, "{kind:?}"),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Version {
+    order: Order,
+    customer: Option<CustomerId>,
+    /// At the earliest, and at the latest.
+    written: (Step, Step),
+    erased: bool,
+}
+
+#[derive(Debug)]
+struct Floor {
+    from: Step,
+    what: What,
+    since: Since,
+}
+
+/// A read that has begun.
+#[derive(Debug, Clone)]
+pub struct Begun {
+    at: Step,
+    clock: u64,
+    /// When the oldest load began that may be joined.
+    joinable: Step,
+}
+
+#[derive(Debug)]
+struct Read {
+    begun: Begun,
+    end: Step,
+    asked: Asked,
+    answer: Answer,
+}
+
+#[derive(Debug)]
+struct Load {
+    asked: Asked,
+    task: usize,
+    begun: Step,
+    open: bool,
+    failed: bool,
+}
+
+#[derive(Debug, Default)]
+struct History {
+    now: Step,
+    /// Microseconds, and since when.
+    clock: Vec<(Step, u64)>,
+    versions: BTreeMap<AcsId, Vec<Version>>,
+    floors: Vec<Floor>,
+    /// Versions written by a backend for which nobody waited any more, and the task that had waited.
+    late: Vec<(AcsId, Order, usize)>,
+    ended: BTreeMap<usize, Step>,
+    followed_absence: Vec<(AcsId, Order)>,
+    erasures: Vec<(CustomerId, (Step, Step), bool)>,
+    /// From when until when the feed was known not to work.
+    deaf: Vec<(Step, Step)>,
+    reads: Vec<Read>,
+    loads: Vec<Load>,
+    story: Vec<(Step, String)>,
+    wrong: Option<String>,
+}
+
+#[derive(Debug)]
+pub struct Oracle {
+    bounds: Bounds,
+    history: Mutex<History>,
+}
+
+fn micros(time: Duration) -> u64 {
+    time.as_micros() as u64
+}
+
+impl Oracle {
+    pub fn new(bounds: Bounds) -> Self {
+        let history = History { clock: vec![(0, 0)], ..History::default() };
+        Self { bounds, history: Mutex::new(history) }
+    }
+
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next step, with a word for the story.
+    pub fn step(&self, what: impl Into<String>) -> Step {
+        let mut history = self.history();
+        history.now += 1;
+        let now = history.now;
+        history.story.push((now, what.into()));
+        now
+    }
+
+    pub fn clock_moved(&self, now: u64) {
+        let step = self.step(format!("clock: {} s", now / 1_000_000));
+        self.history().clock.push((step, now));
+    }
+
+    /// A version was written between two steps. Whoever tells of it first, knows best.
+    pub fn written(
+        &self,
+        id: &AcsId,
+        order: Order,
+        customer: Option<&CustomerId>,
+        between: (Step, Step),
+        erased: bool,
+    ) {
+        let mut history = self.history();
+        let versions = history.versions.entry(id.clone()).or_default();
+        if let Err(place) = versions.binary_search_by_key(&order, |version| version.order) {
+            versions.insert(place, Version { order, customer: customer.cloned(), written: between, erased });
+        }
+    }
+
+    /// From now on this is known.
+    pub fn know(&self, what: What, since: Since) {
+        let mut history = self.history();
+        let from = history.now;
+        history.floors.push(Floor { from, what, since });
+    }
+
+    /// A version was written for which a task waits no more: it was told that the outcome is unknown.
+    pub fn late(&self, id: &AcsId, order: Order, task: usize) {
+        self.history().late.push((id.clone(), order, task));
+    }
+
+    /// A task of the cache is over.
+    pub fn task_ended(&self, task: usize) {
+        let mut history = self.history();
+        let now = history.now;
+        history.ended.insert(task, now);
+    }
+
+    /// A version took the place of nothing.
+    pub fn followed_absence(&self, id: &AcsId, order: Order) {
+        self.history().followed_absence.push((id.clone(), order));
+    }
+
+    /// An erasure began at that step and is over; whether the cache knows that it was done.
+    pub fn erased(&self, customer: &CustomerId, begun: Step, is_known: bool) {
+        let mut history = self.history();
+        let end = history.now;
+        history.erasures.push((customer.clone(), (begun, end), is_known));
+    }
+
+    /// The feed was lost, or is live; it is known from now on.
+    pub fn deaf(&self, deaf: bool) {
+        let mut history = self.history();
+        let now = history.now;
+        match (history.deaf.last_mut(), deaf) {
+            (Some(last), false) if last.1 == Step::MAX => last.1 = now,
+            (Some(last), true) if last.1 == Step::MAX => {}
+            (_, true) => history.deaf.push((now, Step::MAX)),
+            _ => {}
+        }
+    }
+
+    /// A load begins; the number is for [`load_ended`](Self::load_ended).
+    pub fn load_begun(&self, asked: Asked, task: usize) -> usize {
+        let begun = self.step(format!("load of {asked:?} begins in task {task}"));
+        let mut history = self.history();
+        if self.bounds.one_load && history.loads.iter().any(|load| load.open && load.asked == asked) {
+            history.wrong.get_or_insert(format!("{begun}: a second load of {asked:?} at once"));
+        }
+        history.loads.push(Load { asked, task, begun, open: true, failed: false });
+        history.loads.len() - 1
+    }
+
+    /// A load failed in a way that may be told.
+    pub fn load_failed(&self, load: usize) {
+        self.history().loads[load].failed = true;
+    }
+
+    pub fn load_ended(&self, load: usize) {
+        self.history().loads[load].open = false;
+    }
+
+    /// A read begins.
+    pub fn begin(&self, asked: &Asked) -> Begun {
+        let at = self.step(format!("read of {asked:?} begins"));
+        let history = self.history();
+        let open = history.loads.iter().filter(|load| load.asked == *asked && !history.ended.contains_key(&load.task));
+        // What a task that is over has loaded is not joined any more.
+        let joinable = open.map(|load| load.begun).min().unwrap_or(at);
+        let clock = history.clock.last().map_or(0, |(_, clock)| *clock);
+        Begun { at, clock, joinable }
+    }
+
+    fn end(&self, begun: Begun, asked: Asked, answer: Answer) {
+        let end = self.step(format!("read of {asked:?} from {} ends: {answer:?}", begun.at));
+        self.history().reads.push(Read { begun, end, asked, answer });
+    }
+
+    pub fn resolved(&self, begun: Begun, id: &AcsId, answer: &Result<Option<Resolution>>) {
+        let answer = match answer {
+            Err(error) => Answer::Failed(error.kind()),
+            Ok(None) => Answer::Absent,
+            Ok(Some(found)) => Answer::Found {
+                revision: found.revision().map_or(0, |revision| revision.get()),
+                customer: found.customer_id().clone(),
+                stale: matches!(found.freshness(), Freshness::Stale { .. }),
+            },
+        };
+        self.end(begun, Asked::Id(id.clone()), answer);
+    }
+
+    pub fn listed(&self, begun: Begun, customer: &CustomerId, page: &Result<Vec<Mapping>>) {
+        let answer = match page {
+            Err(error) => Answer::Failed(error.kind()),
+            Ok(items) => Answer::Page(items.iter().map(|item| (item.acs_id.clone(), item.revision.get())).collect()),
+        };
+        self.end(begun, Asked::Page(customer.clone()), answer);
+    }
+
+    /// How many reads there were, or the story of what went wrong.
+    pub fn verdict(&self) -> std::result::Result<usize, String> {
+        let mut history = self.history();
+        history.settle(&self.bounds);
+        let told = history.wrong.clone().map_or(Ok(()), Err);
+        let judged = told.and_then(|()| history.reads.iter().try_for_each(|read| history.judge(read, &self.bounds)));
+        judged.map_err(|wrong| {
+            let mut story = String::new();
+            for (step, what) in &history.story {
+                let _ = writeln!(story, "{step:4} {what}");
+            }
+            format!("{wrong}\n{story}")
+        })?;
+        Ok(history.reads.len())
+    }
+}
+
+impl History {
+    /// What is known only at the end.
+    fn settle(&mut self, bounds: &Bounds) {
+        let mut floors = Vec::new();
+        for (id, order, task) in &self.late {
+            // Nothing is kept until the write can't be applied any more, and who joined a load of that time may still get its answer.
+            let told = self.ended.get(task).map(|step| self.clock_at(*step));
+            let until = told.map(|told| told + micros(bounds.write_deadline) + micros(bounds.patience));
+            if let Some(from) = until.and_then(|until| self.first_step_at(until)) {
+                for what in [What::Id(id.clone()), What::Shown(id.clone())] {
+                    floors.push(Floor { from, what, since: Since::Version(id.clone(), *order) });
+                }
+            }
+        }
+        for (customer, (begun, end), _) in self.erasures.iter().filter(|erasure| erasure.2) {
+            for (id, versions) in &self.versions {
+                for pair in
+                    versions.windows(2).filter(|pair| pair[1].erased && pair[0].customer.as_ref() == Some(customer))
+                {
+                    if *begun <= pair[1].written.0 && pair[1].written.1 <= *end {
+                        // Of an ID that the cache takes for another's it can't be known.
+                        for what in [What::Named(customer.clone()), What::Page(customer.clone())] {
+                            floors.push(Floor { from: *end, what, since: Since::Version(id.clone(), pair[1].order) });
+                        }
+                    }
+                }
+            }
+        }
+        self.floors.extend(floors);
+    }
+
+    fn clock_at(&self, step: Step) -> u64 {
+        self.clock.iter().rev().find(|(from, _)| *from <= step).map_or(0, |(_, shown)| *shown)
+    }
+
+    /// The first step at which the clock showed at least this.
+    fn first_step_at(&self, clock: u64) -> Option<Step> {
+        self.clock.iter().find(|(_, shown)| *shown >= clock).map(|(step, _)| *step)
+    }
+
+    fn judge(&self, read: &Read, bounds: &Bounds) -> std::result::Result<(), String> {
+        let fits = match (&read.answer, &read.asked) {
+            (Answer::Failed(kind), _) => self.may_fail(read, *kind, bounds),
+            (Answer::Found { revision, customer, stale }, Asked::Id(id)) => {
+                let mut age = bounds.lifetime;
+                let mut known = vec![What::All, What::Id(id.clone()), What::Named(customer.clone())];
+                if *stale {
+                    age += bounds.stale_for;
+                } else {
+                    known.push(What::Fresh);
+                }
+                let floor = self.floor(read, &known, age.max(bounds.patience), *stale);
+                self.held(id, read.end, &floor)
+                    .any(|version| version.order == (*revision, false) && version.customer.as_ref() == Some(customer))
+            }
+            (Answer::Absent, Asked::Id(id)) => {
+                let known = [What::All, What::Id(id.clone()), What::Fresh];
+                let floor = self.floor(read, &known, bounds.absent_lifetime.max(bounds.patience), false);
+                self.held(id, read.end, &floor).any(|version| version.customer.is_none())
+            }
+            (Answer::Page(items), Asked::Page(customer)) => self.was_the_page(read, customer, items, bounds),
+            _ => false,
+        };
+        if fits { Ok(()) } else { Err(format!("{}: the answer may not be given: {read:?}", read.end)) }
+    }
+
+    fn may_fail(&self, read: &Read, kind: ErrorKind, bounds: &Bounds) -> bool {
+        let before = self.loads.iter().filter(|load| load.failed && load.begun <= read.end);
+        let of_it = before.clone().any(|load| load.asked == read.asked && load.begun >= read.begun.joinable);
+        // The breaker.
+        let refused = kind == ErrorKind::Unavailable && before.count() >= 5;
+        of_it || refused || (bounds.timers && kind == ErrorKind::Timeout)
+    }
+
+    /// What the cache knew, of all that counts for a read, when it began.
+    fn floor(&self, read: &Read, known: &[What], age: Duration, stale: bool) -> Known {
+        let begun = &read.begun;
+        let mut floor = Known { since: 0, versions: Vec::new() };
+        for known in self.floors.iter().filter(|floor| floor.from <= begun.at && known.contains(&floor.what)) {
+            match &known.since {
+                Since::Moment(step) => floor.since = floor.since.max(*step),
+                Since::Version(id, order) => floor.versions.push((id.clone(), *order)),
+            }
+        }
+        if let Some(oldest) = begun.clock.checked_sub(micros(age)) {
+            // Less than a lifetime ago.
+            floor.since = floor.since.max(self.first_step_at(oldest + 1).unwrap_or(begun.at));
+        }
+        if !stale && self.deaf.iter().any(|(from, to)| (*from..*to).contains(&begun.at)) {
+            floor.since = floor.since.max(begun.joinable);
+        }
+        floor
+    }
+
+    /// The versions of an ACS ID that may have been there at some moment from a floor to an end.
+    fn held<'a>(&'a self, id: &'a AcsId, end: Step, floor: &'a Known) -> impl Iterator<Item = Version> + 'a {
+        let first = Version { order: (0, false), customer: None, written: (0, 0), erased: false };
+        let versions: Vec<Version> =
+            std::iter::once(first).chain(self.versions.get(id).into_iter().flatten().cloned()).collect();
+        (0..versions.len()).filter_map(move |at| {
+            let version = &versions[at];
+            let next = versions.get(at + 1).map_or(Step::MAX, |next| next.written.1);
+            let known = floor.versions.iter().all(|(of, order)| of != id || *order <= version.order);
+            (known && version.written.0 <= end && floor.since.max(version.written.0) < next).then(|| version.clone())
+        })
+    }
+
+    fn was_the_page(&self, read: &Read, customer: &CustomerId, items: &[(AcsId, u64)], bounds: &Bounds) -> bool {
+        let mut known = vec![What::All, What::Fresh, What::Page(customer.clone())];
+        known.extend(items.iter().map(|(id, _)| What::Shown(id.clone())));
+        let age = if items.is_empty() { bounds.absent_lifetime } else { bounds.lifetime };
+        let floor = self.floor(read, &known, age.max(bounds.patience), false);
+        let written = self.versions.values().flatten().flat_map(|version| [version.written.0, version.written.1]);
+        let mut moments = written.chain([floor.since, read.end]).filter(|at| (floor.since..=read.end).contains(at));
+        moments.any(|at| {
+            let floor = Known { since: at, versions: floor.versions.clone() };
+            self.versions.keys().all(|id| {
+                let shown = items.iter().find(|(item, _)| item == id).map(|(_, revision)| *revision);
+                self.held(id, at, &floor).any(|version| match shown {
+                    Some(revision) => version.order == (revision, false) && version.customer.as_ref() == Some(customer),
+                    None => version.customer.as_ref() != Some(customer),
+                })
+            }) && items.iter().all(|(id, _)| self.versions.contains_key(id))
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Known {
+    since: Step,
+    versions: Vec<(AcsId, Order)>,
+}

@@ -1,0 +1,495 @@
+//! What is behind the cache in a model: a store with a change feed and a clock, all of which keep the cache waiting.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use acs_identity_core::{
+    AcsId, Answer, Answers, Capabilities, Change, ChangeFeed, Clock, CustomerId, Error, ErrorKind, Expect, Imported,
+    Link, Linked, LostReason, Mapping, MappingStore, Page, PageRequest, Resolution, Resolver, Result, Revision,
+    Timestamp, When,
+};
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::channel::oneshot;
+use futures::stream::{self, BoxStream};
+use shuttle::future::yield_now;
+use shuttle::rand::{Rng, thread_rng};
+
+use super::oracle::{Asked, Oracle, Order, Since, Step, What};
+use super::sync::{me, spawn};
+
+/// How often, of 16 times, what goes wrong.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Faults {
+    /// A call that fails as the source is not there.
+    pub(super) down: u32,
+    pub(super) panics: u32,
+    pub(super) hangs: u32,
+    /// A write whose answer is lost, whether or not it is applied.
+    pub(super) unknown: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct World(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    oracle: Arc<Oracle>,
+    faults: Faults,
+    write_deadline: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    mappings: BTreeMap<AcsId, Mapping>,
+    revision: u64,
+    clock: u64,
+    feed: Feed,
+}
+
+#[derive(Debug, Default)]
+struct Feed {
+    subscribed: bool,
+    is_lost: bool,
+    news: VecDeque<(Change, Step, Option<Order>)>,
+    /// What the follower has been told last.
+    told: Option<(Change, Step, Option<Order>)>,
+    waker: Option<Waker>,
+}
+
+/// Lets others go on for a while.
+async fn dawdle() {
+    for _ in 0..thread_rng().gen_range(0..3) {
+        yield_now().await;
+    }
+}
+
+/// Whether something happens that does so often of 16 times.
+fn happens(often: u32) -> bool {
+    often > 0 && thread_rng().gen_range(0..16) < often
+}
+
+impl World {
+    pub(super) fn new(oracle: Arc<Oracle>, faults: Faults, write_deadline: Duration) -> Self {
+        let write_deadline = write_deadline.as_micros() as u64;
+        Self(Arc::new(Inner { oracle, faults, write_deadline, state: Mutex::default() }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().expect("a state")
+    }
+
+    fn oracle(&self) -> &Oracle {
+        &self.0.oracle
+    }
+
+    /// Lets time pass; what expires by it is gone.
+    pub(super) fn pass(&self, seconds: u64) {
+        let mut state = self.state();
+        state.clock += seconds * 1_000_000;
+        self.oracle().clock_moved(state.clock);
+        let now = Timestamp::from_micros(state.clock);
+        let expired: Vec<Mapping> =
+            state.mappings.values().filter(|mapping| mapping.is_expired(now)).cloned().collect();
+        for mapping in expired {
+            let order = self.removed(&mut state, &mapping, "expired", false);
+            self.oracle().know(What::Id(mapping.acs_id.clone()), Since::Version(mapping.acs_id.clone(), order));
+            self.oracle().know(What::Shown(mapping.acs_id.clone()), Since::Version(mapping.acs_id, order));
+        }
+    }
+
+    /// A write by another process.
+    pub(super) fn foreign(&self, id: &AcsId, customer: Option<&CustomerId>) {
+        let mut state = self.state();
+        match customer {
+            Some(customer) => drop(self.apply_link(&mut state, &Link::replace(id.clone(), customer.clone()))),
+            None => drop(self.apply_unlink(&mut state, id, &Expect::Any, false)),
+        }
+    }
+
+    /// The connection of the feed is lost, or is there again.
+    pub(super) fn set_feed(&self, works: bool) {
+        let mut state = self.state();
+        if state.feed.is_lost == works {
+            let step = self.oracle().step(if works { "feed works again" } else { "feed is lost" });
+            state.feed.is_lost = !works;
+            let change = if works { Change::Live } else { Change::Lost(LostReason::Disconnected) };
+            state.feed.tell(change, step, None);
+        }
+    }
+
+    /// News that anything may have changed.
+    pub(super) fn tell_all(&self) {
+        let mut state = self.state();
+        if !state.feed.is_lost {
+            let step = self.oracle().step("feed: all");
+            state.feed.tell(Change::All, step, None);
+        }
+    }
+
+    fn apply_link(&self, state: &mut State, link: &Link) -> Result<(Linked, Order)> {
+        let present = state.mappings.get(&link.acs_id).cloned();
+        if let Some(present) = present.clone() {
+            let same = present.customer_id == link.customer_id;
+            match link.when {
+                When::CreateOnly if same => {
+                    let order = (present.revision.get(), false);
+                    return Ok((Linked::kept(present), order));
+                }
+                When::CreateOnly => return Err(Error::conflict("taken", Some(present.revision))),
+                _ => {}
+            }
+        }
+        state.revision += 1;
+        let now = Timestamp::from_micros(state.clock);
+        let mut mapping =
+            Mapping::new(link.acs_id.clone(), link.customer_id.clone(), Revision::new(state.revision), now);
+        mapping.expires_at = link.expires.map(|lifetime| now.saturating_add(lifetime));
+        let order = (state.revision, false);
+        let said = format!("{:?} is linked to {:?} at {}", link.acs_id.as_str(), link.customer_id.as_str(), order.0);
+        let step = self.oracle().step(said);
+        self.oracle().written(&link.acs_id, order, Some(&link.customer_id), (step, step), false);
+        state.mappings.insert(link.acs_id.clone(), mapping);
+        let before = present.as_ref().map(|present| &present.customer_id);
+        state.feed.tell_of(&link.acs_id, [before, Some(&link.customer_id)], step, order);
+        Ok((Linked::written(Revision::new(order.0), &link.customer_id, present, now), order))
+    }
+
+    fn apply_unlink(
+        &self,
+        state: &mut State,
+        id: &AcsId,
+        expect: &Expect,
+        erased: bool,
+    ) -> Result<Option<(Mapping, Order)>> {
+        let Some(present) = state.mappings.get(id).cloned() else { return Ok(None) };
+        if let Expect::Customer(customer) = expect
+            && *customer != present.customer_id
+        {
+            return Err(Error::conflict("another's", Some(present.revision)));
+        }
+        let order = self.removed(state, &present, "unlinked", erased);
+        Ok(Some((present, order)))
+    }
+
+    fn removed(&self, state: &mut State, mapping: &Mapping, how: &str, erased: bool) -> Order {
+        state.mappings.remove(&mapping.acs_id);
+        let order = (mapping.revision.get(), true);
+        let step = self.oracle().step(format!("{:?} is {how}", mapping.acs_id.as_str()));
+        self.oracle().written(&mapping.acs_id, order, None, (step, step), erased);
+        if how != "expired" {
+            state.feed.tell_of(&mapping.acs_id, [Some(&mapping.customer_id), None], step, order);
+        }
+        order
+    }
+
+    /// Asks for some, and gives an answer that was read a while ago.
+    async fn load<T>(&self, asked: Vec<Asked>, read: impl FnOnce(&State) -> T) -> Result<T> {
+        let loads = Loads::begin(self.clone(), asked);
+        dawdle().await;
+        let faults = self.0.faults;
+        if happens(faults.hangs) {
+            loads.fail("hangs");
+            std::future::pending::<()>().await;
+        }
+        if happens(faults.panics) {
+            // A batch is split then.
+            if loads.numbers.len() == 1 {
+                loads.fail("panics");
+            }
+            // Without a word of the panic hook.
+            std::panic::resume_unwind(Box::new("a panic of the source"));
+        }
+        if happens(faults.down) {
+            loads.fail("is down");
+            dawdle().await;
+            return Err(Error::new(ErrorKind::Unavailable, "down"));
+        }
+        let answer = read(&self.state());
+        self.oracle().step(format!("task {} has read", me()));
+        dawdle().await;
+        Ok(answer)
+    }
+
+    /// Has the backend write in steps; it does not care whether somebody waits for it.
+    async fn write<T: Send + 'static>(
+        &self,
+        mut apply: impl FnMut(&World, &mut State, &mut Vec<(AcsId, Order)>) -> Poll<Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        dawdle().await;
+        let faults = self.0.faults;
+        if happens(faults.panics) {
+            std::panic::resume_unwind(Box::new("a panic of the store"));
+        }
+        if happens(faults.down) {
+            return Err(Error::new(ErrorKind::Unavailable, "down"));
+        }
+        let (tell, told) = oneshot::channel();
+        let leaves = Leaves { world: self.clone(), at: Arc::default() };
+        let (world, left, task) = (self.clone(), leaves.at.clone(), me());
+        spawn(async move {
+            let outcome = loop {
+                dawdle().await;
+                let mut state = world.state();
+                let left = *left.lock().expect("a time");
+                if left.is_some_and(|left| state.clock >= left + world.0.write_deadline) {
+                    return;
+                }
+                let mut written = Vec::new();
+                let applied = apply(&world, &mut state, &mut written);
+                if left.is_some() {
+                    written.iter().for_each(|(id, order)| world.oracle().late(id, *order, task));
+                }
+                if let Poll::Ready(outcome) = applied {
+                    break outcome;
+                }
+            };
+            dawdle().await;
+            let _ = tell.send(outcome);
+        });
+        if happens(faults.unknown) {
+            dawdle().await;
+            self.oracle().step("the answer of a write is lost");
+            return Err(Error::new(ErrorKind::OutcomeUnknown, "lost"));
+        }
+        let outcome = told.await;
+        drop(leaves);
+        outcome.unwrap_or_else(|_| Err(Error::new(ErrorKind::OutcomeUnknown, "gone")))
+    }
+}
+
+/// Notes the time at which nobody waits for a write any more.
+struct Leaves {
+    world: World,
+    at: Arc<Mutex<Option<u64>>>,
+}
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        let now = self.world.state().clock;
+        *self.at.lock().expect("a time") = Some(now);
+    }
+}
+
+/// Loads under way, of one call.
+struct Loads {
+    world: World,
+    numbers: Vec<usize>,
+}
+
+impl Loads {
+    fn begin(world: World, asked: impl IntoIterator<Item = Asked>) -> Self {
+        let numbers = asked.into_iter().map(|one| world.oracle().load_begun(one, me())).collect();
+        Self { world, numbers }
+    }
+
+    fn fail(&self, how: &str) {
+        self.world.oracle().step(format!("task {} {how}", me()));
+        self.numbers.iter().for_each(|number| self.world.oracle().load_failed(*number));
+    }
+}
+
+impl Drop for Loads {
+    fn drop(&mut self) {
+        self.numbers.iter().for_each(|number| self.world.oracle().load_ended(*number));
+    }
+}
+
+impl Feed {
+    fn tell(&mut self, change: Change, step: Step, order: Option<Order>) {
+        if self.subscribed {
+            self.news.push_back((change, step, order));
+            if let Some(waker) = self.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    fn tell_of(&mut self, id: &AcsId, customers: [Option<&CustomerId>; 2], step: Step, order: Order) {
+        if self.is_lost {
+            return;
+        }
+        // As revisions rise, that of an unlinking is above that of what was there.
+        let revision = Revision::new(order.0 + u64::from(order.1));
+        self.tell(Change::Acs(id.clone(), Some(revision)), step, Some(order));
+        for customer in customers.into_iter().flatten() {
+            self.tell(Change::Customer(customer.clone()), step, None);
+        }
+    }
+}
+
+impl World {
+    /// What the follower was told last, it has heeded when it asks for more.
+    fn heeded(&self, told: Option<(Change, Step, Option<Order>)>) {
+        let Some((change, step, order)) = told else { return };
+        self.oracle().step(format!("heeded: {}", said(&change)));
+        let know = |what, since| self.oracle().know(what, since);
+        match (change, order) {
+            (Change::Acs(id, _), Some(order)) => {
+                know(What::Id(id.clone()), Since::Version(id.clone(), order));
+                know(What::Shown(id.clone()), Since::Version(id, order));
+            }
+            (Change::Customer(customer), _) => {
+                know(What::Page(customer.clone()), Since::Moment(step));
+                know(What::Named(customer), Since::Moment(step));
+            }
+            (Change::Live, _) => know(What::Fresh, Since::Moment(step)),
+            (Change::All, _) => know(What::All, Since::Moment(step)),
+            _ => self.oracle().deaf(true),
+        }
+    }
+}
+
+fn said(change: &Change) -> String {
+    match change {
+        Change::Acs(id, revision) => format!("{:?} is at {revision:?}", id.as_str()),
+        Change::Customer(customer) => format!("{:?} has changed", customer.as_str()),
+        other => format!("{other:?}"),
+    }
+}
+
+impl ChangeFeed for World {
+    fn changes(&self) -> BoxStream<'static, Change> {
+        let world = self.clone();
+        let news = stream::poll_fn(move |context| {
+            let told = world.state().feed.told.take();
+            world.heeded(told);
+            let mut state = world.state();
+            if !state.feed.subscribed && !state.feed.is_lost {
+                state.feed.subscribed = true;
+                let step = world.oracle().step("the feed is subscribed to");
+                state.feed.tell(Change::Live, step, None);
+            }
+            let Some((change, mut step, order)) = state.feed.news.pop_front() else {
+                state.feed.waker = Some(context.waker().clone());
+                return Poll::Pending;
+            };
+            if change == Change::Live {
+                step = world.oracle().step("told: Live");
+                world.oracle().deaf(false);
+            }
+            state.feed.told = Some((change.clone(), step, order));
+            Poll::Ready(Some(change))
+        });
+        news.boxed()
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.state().clock)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_micros(self.state().clock)
+    }
+}
+
+impl State {
+    fn resolution(&self, id: &AcsId) -> Option<Resolution> {
+        let mapping = self.mappings.get(id)?;
+        let remaining = mapping.expires_at.map(|end| end.since(Timestamp::from_micros(self.clock)));
+        Some(Resolution::from(mapping.customer_id.clone()).at_revision(mapping.revision).lasting(remaining))
+    }
+}
+
+#[async_trait]
+impl Resolver for World {
+    async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>> {
+        self.load(vec![Asked::Id(id.clone())], |state| state.resolution(id)).await
+    }
+
+    async fn resolve_many(&self, ids: &[AcsId]) -> Answers {
+        let asked = ids.iter().cloned().map(Asked::Id).collect();
+        let read = |state: &State| ids.iter().map(|id| (id.as_str(), state.resolution(id))).collect::<Vec<_>>();
+        match self.load(asked, read).await {
+            Ok(found) => Answers::each_by_id(ids, found.into_iter().map(|(id, one)| (id, Ok(one))), &Ok(None)),
+            Err(error) => Answers::failed(ids, &error),
+        }
+    }
+}
+
+#[async_trait]
+impl MappingStore for World {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::none()
+    }
+
+    async fn link(&self, link: Link) -> Result<Linked> {
+        let apply = move |world: &World, state: &mut State, written: &mut Vec<_>| {
+            Poll::Ready(world.apply_link(state, &link).map(|(linked, order)| {
+                written.push((link.acs_id.clone(), order));
+                linked
+            }))
+        };
+        self.write(apply).await
+    }
+
+    async fn link_many(&self, links: &[Link]) -> Vec<Result<Linked>> {
+        let mut outcomes = Vec::new();
+        for link in links {
+            outcomes.push(self.link(link.clone()).await);
+        }
+        outcomes
+    }
+
+    async fn import(&self, mappings: &[Mapping]) -> Vec<Result<Imported>> {
+        mappings.iter().map(|_| Err(Error::unsupported("not in this world"))).collect()
+    }
+
+    async fn unlink(&self, id: &AcsId, expect: Expect) -> Result<Option<Mapping>> {
+        let id = id.clone();
+        let apply = move |world: &World, state: &mut State, written: &mut Vec<_>| {
+            Poll::Ready(world.apply_unlink(state, &id, &expect, false).map(|gone| {
+                gone.map(|(mapping, order)| {
+                    written.push((id.clone(), order));
+                    mapping
+                })
+            }))
+        };
+        self.write(apply).await
+    }
+
+    async fn unlink_customer(&self, customer: &CustomerId) -> Result<u64> {
+        let (customer, mut left, mut count) = (customer.clone(), None, 0);
+        let apply = move |world: &World, state: &mut State, written: &mut Vec<_>| {
+            let there = || {
+                let his = state.mappings.values().filter(|mapping| mapping.customer_id == customer);
+                his.map(|mapping| mapping.acs_id.clone()).collect::<Vec<_>>()
+            };
+            let left = left.get_or_insert_with(there);
+            let Some(id) = left.pop() else { return Poll::Ready(Ok(count)) };
+            if let Ok(Some((_, order))) = world.apply_unlink(state, &id, &Expect::Customer(customer.clone()), true) {
+                written.push((id, order));
+                count += 1;
+            }
+            Poll::Pending
+        };
+        self.write(apply).await
+    }
+
+    async fn mappings_of(&self, customer: &CustomerId, _: PageRequest) -> Result<Page<Mapping>> {
+        let read = |state: &State| {
+            let his = state.mappings.values().filter(|mapping| mapping.customer_id == *customer);
+            Page::new(his.cloned().collect(), None, Timestamp::from_micros(state.clock))
+        };
+        self.load(vec![Asked::Page(customer.clone())], read).await
+    }
+
+    async fn scan(&self, _: PageRequest) -> Result<Page<Mapping>> {
+        Err(Error::unsupported("not in this world"))
+    }
+
+    async fn purge_expired(&self, _: u32) -> Result<u64> {
+        Ok(0)
+    }
+
+    async fn ping(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(&self) {}
+}
