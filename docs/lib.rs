@@ -11,6 +11,8 @@ macro_rules! documents {
 documents! {
     readme: "../README.md",
     architecture: "architecture.md",
+    caching: "caching.md",
+    cache_decision: "decisions/0002-cache.md",
     client: "client.md",
     draft_to_api: "draft-to-api.md",
     emulator: "emulator.md",

@@ -1,7 +1,6 @@
 //! The answer to "which customer is this ACS ID?".
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{CustomerId, Properties, Revision};
@@ -17,27 +16,24 @@ use crate::{CustomerId, Properties, Revision};
 /// assert_eq!(answer.customer_id().as_str(), "bob");
 /// # Ok::<(), acs_identity_core::Error>(())
 /// ```
+// Compact, and without options, since a cache keeps many and copies one with each hit.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Resolution {
-    // Behind one pointer, since a cached answer is cloned with each hit.
-    body: Arc<Body>,
+    customer_id: CustomerId,
+    properties: Properties,
+    /// Its value; [`NONE`] without one.
+    revision: u64,
     /// In microseconds; [`NONE`] if it does not expire.
     remaining: u64,
     /// The age of a stale answer in microseconds; [`NONE`] of a fresh one.
     stale_for: u64,
 }
 
+/// No revision and no time that is kept is as great.
 const NONE: u64 = u64::MAX;
 
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(NONE).min(NONE - 1)
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Body {
-    customer_id: CustomerId,
-    properties: Properties,
-    revision: Option<Revision>,
 }
 
 /// Whether an answer is one that its source stands by.
@@ -58,12 +54,12 @@ pub enum Freshness {
 impl Resolution {
     /// The customer whose ACS ID it is.
     pub fn customer_id(&self) -> &CustomerId {
-        &self.body.customer_id
+        &self.customer_id
     }
 
     /// The custom properties of the mapping; empty where the resolver has none.
     pub fn properties(&self) -> &Properties {
-        &self.body.properties
+        &self.properties
     }
 
     /// How much longer the mapping lasts, counted from this answer, in whole microseconds; `None` if it does not expire.
@@ -75,7 +71,7 @@ impl Resolution {
 
     /// The revision of the mapping, where the resolver has revisions.
     pub fn revision(&self) -> Option<Revision> {
-        self.body.revision
+        (self.revision != NONE).then(|| Revision::new(self.revision))
     }
 
     /// Whether the answer is fresh, or was given out by a cache whose source did not answer.
@@ -89,7 +85,7 @@ impl Resolution {
     /// The same with custom properties.
     #[must_use]
     pub fn with_properties(mut self, properties: Properties) -> Self {
-        Arc::make_mut(&mut self.body).properties = properties;
+        self.properties = properties;
         self
     }
 
@@ -103,7 +99,7 @@ impl Resolution {
     /// The same with the revision of the mapping.
     #[must_use]
     pub fn at_revision(mut self, revision: Revision) -> Self {
-        Arc::make_mut(&mut self.body).revision = Some(revision);
+        self.revision = revision.get();
         self
     }
 
@@ -120,18 +116,17 @@ impl Resolution {
 
 impl From<CustomerId> for Resolution {
     fn from(customer_id: CustomerId) -> Self {
-        let body = Body { customer_id, properties: Properties::default(), revision: None };
-        Self { body: Arc::new(body), remaining: NONE, stale_for: NONE }
+        Self { customer_id, properties: Properties::default(), revision: NONE, remaining: NONE, stale_for: NONE }
     }
 }
 
 impl fmt::Debug for Resolution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Resolution")
-            .field("customer_id", &self.body.customer_id)
-            .field("properties", &self.body.properties)
+            .field("customer_id", &self.customer_id)
+            .field("properties", &self.properties)
             .field("remaining", &self.remaining())
-            .field("revision", &self.body.revision)
+            .field("revision", &self.revision())
             .field("freshness", &self.freshness())
             .finish()
     }

@@ -75,6 +75,9 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `cache` | module `cache` with `ReadThrough`, the cache in front of any resolver or store |
+//! | `client` | module `client` with `IdentityClient`: users and access tokens of ACS; and `CustomIdResolver`, which asks ACS who an ID is |
+//! | `emulator` | module `emulator` with `Emulator`, the identity service of ACS for tests and local development |
+//! | `metrics` | `cache`, and its counters for the `metrics` crate: `ReadThrough::publish_metrics` |
 //! | `mysql` | module `sql` with `MySqlStore`, mappings in MySQL or MariaDB |
 //! | `postgres` | module `sql` with `PostgresStore`, mappings in PostgreSQL |
 //! | `redis` | module `redis` with `RedisStore`, mappings in Redis or Valkey: one server, behind Sentinel, or a cluster |
@@ -89,6 +92,12 @@ pub use acs_identity_core::*;
 
 #[cfg(feature = "cache")]
 pub use acs_identity_cache as cache;
+
+#[cfg(feature = "client")]
+pub use acs_identity_client as client;
+
+#[cfg(feature = "emulator")]
+pub use acs_identity_emulator as emulator;
 
 #[cfg(feature = "redis")]
 pub use acs_identity_redis as redis;

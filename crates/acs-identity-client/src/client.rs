@@ -1,0 +1,262 @@
+//! [`IdentityClient`]: how it is made, and how each of its calls goes.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use acs_identity_core::{AcsId, Error, Result};
+use azure_core::Uuid;
+use azure_core::credentials::{Secret, TokenCredential};
+use azure_core::http::headers::{ACCEPT, CLIENT_REQUEST_ID, CONTENT_TYPE};
+use azure_core::http::policies::Policy;
+use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
+use azure_core::http::request::options::ClientRequestId;
+use azure_core::http::{
+    ClientMethodOptions, Method, Pipeline, PipelineSendOptions, REDACTED_PATTERN, RawResponse, Request, Transport,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, timeout_at};
+
+use crate::call::{Call, Tries, Wire};
+use crate::endpoint::{Endpoint, segment};
+use crate::error::{About, Effect};
+use crate::private::Private;
+use crate::signing::AccessKey;
+use crate::{ApiVersion, IdentityClientOptions, connection_string, transport};
+
+/// Of tokens for ACS from Entra ID; the official SDKs have two slashes, too.
+const ENTRA_SCOPE: &str = "https://communication.azure.com//.default";
+
+/// A longer deadline is none, and could not be added to the present.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Client of the Identity service of one ACS resource: makes users, gives them tokens, takes them away.
+///
+/// Make one and clone it: clones share connections. It needs a Tokio runtime with time and I/O.
+///
+/// ```no_run
+/// use acs_identity_client::{IdentityClient, TokenScope};
+///
+/// # async fn login(connection_string: &str) -> acs_identity_core::Result<()> {
+/// let client = IdentityClient::from_connection_string(connection_string, None)?;
+/// let bob = client.create_user(None).await?;
+/// let token = client.issue_token(&bob.id, &[TokenScope::CHAT, TokenScope::VOIP], None).await?;
+/// hand_to_the_browser(token.token.secret(), token.expires_on);
+/// # Ok(()) }
+/// # fn hand_to_the_browser(_: &str, _: impl Sized) {}
+/// ```
+///
+/// # Errors
+/// All methods give the [`Error`](acs_identity_core::Error) of `acs-identity-core`. Of what the service answered,
+/// [`ServiceError::of`](crate::ServiceError::of) tells more.
+///
+/// | kind | when |
+/// |---|---|
+/// | `InvalidInput` | the call is wrong; before any I/O, or the service says so (400) |
+/// | `Unsupported` | the api-version does not have that |
+/// | `Denied` | a wrong key, clock, token or host, or a user of another resource (401, 403); the message says what to look at |
+/// | `Conflict` | the custom ID has several users (`MultipleIdentitiesForCustomId`) |
+/// | `Unavailable`, `Timeout` | nothing was changed: no connection, throttled (429), or the service is in trouble, all tries and the deadline included |
+/// | `OutcomeUnknown` | a change was sent, and may have been made |
+/// | `Misconfigured` | the endpoint is not that of an ACS resource, or TLS cannot be set up |
+/// | `Internal` | an answer that is not documented |
+///
+/// # Retries
+/// Every call but one is idempotent and tried again after a lost connection, 408, 429 and 5xx, as
+/// [`client_options`](IdentityClientOptions::client_options) say, until the [`deadline`](IdentityClientOptions::deadline). The one is
+/// making a user without a custom ID: it is tried again only where it certainly was not carried out, on 429 and if no
+/// connection could be made. Otherwise it is `OutcomeUnknown`: ACS has no list of users, so a user whose ID got lost is lost.
+///
+/// # Cancellation
+/// Any call may be dropped. Whether a request that was under way is carried out is unknown then.
+#[derive(Clone)]
+pub struct IdentityClient(Arc<Inner>);
+
+struct Inner {
+    endpoint: Endpoint,
+    pipeline: Pipeline,
+    api_version: ApiVersion,
+    deadline: Duration,
+    signed: bool,
+}
+
+/// What an operation is done to.
+pub(crate) enum Place<'a> {
+    Users,
+    /// With what follows the ID in the path.
+    User(&'a AcsId, &'static str),
+    TeamsUser,
+}
+
+/// The parts of a request that differ from one operation to another.
+pub(crate) struct Operation<'a, B> {
+    pub(crate) name: &'static str,
+    pub(crate) effect: Effect,
+    pub(crate) method: Method,
+    pub(crate) place: Place<'a>,
+    pub(crate) body: Option<B>,
+    /// Texts in the body that are nobody else's business.
+    pub(crate) private: Vec<&'a str>,
+}
+
+impl IdentityClient {
+    /// A client with the endpoint and the access key of a connection string, as the portal shows it:
+    /// `endpoint=https://….communication.azure.com/;accesskey=…`.
+    ///
+    /// # Errors
+    /// As [`with_key`](Self::with_key), and `InvalidInput` if it is of another form. No error quotes it.
+    pub fn from_connection_string(connection_string: &str, options: Option<IdentityClientOptions>) -> Result<Self> {
+        let (endpoint, key) = connection_string::parse(connection_string)?;
+        Self::with_key(endpoint, key, options)
+    }
+
+    /// A client with an access key: each try of each request is signed by it with HMAC-SHA256.
+    /// [Source](https://learn.microsoft.com/azure/communication-services/tutorials/hmac-header-tutorial).
+    ///
+    /// # Errors
+    /// Without I/O: `InvalidInput` if the endpoint is not `https://host`, or `http` to this machine alone, or the key is not
+    /// Base64; `Misconfigured` if certificate authorities cannot be read.
+    pub fn with_key(endpoint: &str, key: Secret, options: Option<IdentityClientOptions>) -> Result<Self> {
+        Self::build(endpoint, Some(AccessKey::new(&key)?), Vec::new(), options)
+    }
+
+    /// A client with a credential of Entra ID, such as those of the crate `azure_identity`.
+    ///
+    /// # Errors
+    /// As [`with_key`](Self::with_key).
+    pub fn new(
+        endpoint: &str,
+        credential: Arc<dyn TokenCredential>,
+        options: Option<IdentityClientOptions>,
+    ) -> Result<Self> {
+        let bearer = BearerTokenAuthorizationPolicy::new(credential, [ENTRA_SCOPE]);
+        Self::build(endpoint, None, vec![Arc::new(bearer)], options)
+    }
+
+    fn build(
+        endpoint: &str,
+        key: Option<AccessKey>,
+        authorization: Vec<Arc<dyn Policy>>,
+        options: Option<IdentityClientOptions>,
+    ) -> Result<Self> {
+        let options = options.unwrap_or_default();
+        let endpoint = Endpoint::parse(endpoint, &options.api_version)?;
+        let mut client_options = options.client_options;
+        let transport = match client_options.transport.take() {
+            Some(transport) => transport,
+            None => {
+                let authority = options.certificate_authority.as_deref();
+                transport::transport(endpoint.is_plain(), authority, options.try_timeout)?
+            }
+        };
+        let signed = key.is_some();
+        client_options.transport = Some(Transport::with_policy(Arc::new(Wire { key, transport })));
+        let mut per_try: Vec<Arc<dyn Policy>> = vec![Arc::new(Tries { timeout: options.try_timeout.min(LONGEST) })];
+        per_try.extend(authorization);
+        let pipeline = Pipeline::new(
+            option_env!("CARGO_PKG_NAME"),
+            option_env!("CARGO_PKG_VERSION"),
+            client_options,
+            Vec::new(),
+            per_try,
+            None,
+        );
+        let (api_version, deadline) = (options.api_version, options.deadline.min(LONGEST));
+        Ok(Self(Arc::new(Inner { endpoint, pipeline, api_version, deadline, signed })))
+    }
+
+    /// The version of the service's interface that this client speaks.
+    pub fn api_version(&self) -> &ApiVersion {
+        &self.0.api_version
+    }
+
+    /// Carries out an operation, with all its tries.
+    pub(crate) async fn send<B: Serialize>(
+        &self,
+        operation: Operation<'_, B>,
+        options: ClientMethodOptions<'_>,
+    ) -> Result<Answer> {
+        let inner = &*self.0;
+        let (path, shown, user) = match operation.place {
+            Place::Users => ("/identities".to_owned(), "/identities".to_owned(), None),
+            Place::TeamsUser => {
+                let path = "/teamsUser/:exchangeAccessToken";
+                (path.to_owned(), path.to_owned(), None)
+            }
+            Place::User(user, verb) => {
+                let encoded = segment(user)?;
+                let at = |id| format!("/identities/{id}{verb}");
+                (at(&*encoded), at(REDACTED_PATTERN), Some([user.as_str().to_owned(), encoded]))
+            }
+        };
+        let about = About {
+            operation: operation.name,
+            effect: operation.effect,
+            of_user: user.is_some(),
+            signed: inner.signed,
+        };
+        let texts = user.iter().flatten().map(String::as_str).chain(operation.private);
+        let private = Private::of(texts);
+        let deadline = Instant::now() + inner.deadline;
+        let call = Arc::new(Call::new(about, inner.endpoint.url(&path), private, deadline));
+
+        let mut shown = inner.endpoint.url(&shown);
+        if !inner.signed {
+            // The policy for bearer tokens refuses plain addresses, also of this machine, which are fine.
+            let _ = shown.set_scheme("https");
+        }
+        let mut request = Request::new(shown, operation.method);
+        request.insert_header(ACCEPT, "application/json");
+        // As the policy for it would do, which looks for the header first at some cost.
+        match options.context.value::<ClientRequestId>() {
+            Some(id) => request.add_mandatory_header(id),
+            None => request.insert_header(CLIENT_REQUEST_ID, Uuid::new_v4().to_string()),
+        }
+        if matches!(operation.place, Place::Users | Place::TeamsUser) || operation.body.is_some() {
+            request.insert_header(CONTENT_TYPE, "application/json");
+        }
+        if let Some(body) = &operation.body {
+            request.set_body(
+                serde_json::to_vec(body).map_err(|_| Error::invalid_input("the request cannot be written as JSON"))?,
+            );
+        }
+
+        let context = options.context.with_value(Arc::clone(&call));
+        // Checked here, where it is known what a failure means.
+        let unchecked = PipelineSendOptions { skip_checks: true, ..Default::default() };
+        match timeout_at(deadline, inner.pipeline.send(&context, &mut request, Some(unchecked))).await {
+            Ok(Ok(response)) if response.status().is_success() => Ok(Answer { call, response }),
+            Ok(Ok(_)) | Err(_) => Err(call.error(None)),
+            Ok(Err(error)) => Err(call.error(Some(&error))),
+        }
+    }
+}
+
+/// An answer that is a success.
+pub(crate) struct Answer {
+    call: Arc<Call>,
+    response: RawResponse,
+}
+
+impl Answer {
+    /// Its body. What is wrong with one is not said in full: a token may be in it.
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(self.response.body())
+            .map_err(|_| self.unreadable("it is not the JSON that was expected"))
+    }
+
+    /// The error for a body in which something is missing.
+    pub(crate) fn unreadable(&self, what: &'static str) -> Error {
+        self.call.unreadable(what)
+    }
+}
+
+impl fmt::Debug for IdentityClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IdentityClient")
+            .field("endpoint", &self.0.endpoint.to_string())
+            .field("deadline", &self.0.deadline)
+            .finish_non_exhaustive()
+    }
+}

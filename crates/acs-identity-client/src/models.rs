@@ -1,0 +1,160 @@
+//! What goes to the service and what comes back.
+
+use std::fmt;
+
+use acs_identity_core::{AcsId, CustomerId, Redacted};
+use azure_core::credentials::{AccessToken, Secret};
+use azure_core::time::{OffsetDateTime, parse_rfc3339};
+use serde::{Deserialize, Serialize};
+
+/// A user of ACS, as the Identity service knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct User {
+    /// The user's ACS ID.
+    pub id: AcsId,
+    /// The application's own ID, if the user was made with one and the api-version has them.
+    pub custom_id: Option<CustomerId>,
+    /// When the user was last given a token, where the api-version tells.
+    pub last_token_issued_at: Option<OffsetDateTime>,
+}
+
+/// A new user with its first access token.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct UserAndToken {
+    /// The user.
+    pub user: User,
+    /// The token, which `Debug` does not show, and when it expires.
+    pub token: AccessToken,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CreateRequest<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) custom_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) create_token_with_scopes: Option<Vec<&'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expires_in_minutes: Option<u16>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct IssueRequest<'a> {
+    pub(crate) scopes: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expires_in_minutes: Option<u16>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ExchangeRequest<'a> {
+    pub(crate) token: &'a str,
+    pub(crate) app_id: &'a str,
+    pub(crate) user_id: &'a str,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Created {
+    pub(crate) identity: WireUser,
+    pub(crate) access_token: Option<WireToken>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WireUser {
+    id: AcsId,
+    custom_id: Option<CustomerId>,
+    last_token_issued_at: Option<Time>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WireToken {
+    token: Secret,
+    expires_on: Time,
+}
+
+/// RFC 3339, with as many digits of a second as the service gives.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Time(OffsetDateTime);
+
+impl TryFrom<String> for Time {
+    type Error = azure_core::Error;
+    fn try_from(text: String) -> azure_core::Result<Self> {
+        parse_rfc3339(&text).map(Self)
+    }
+}
+
+impl From<WireUser> for User {
+    fn from(user: WireUser) -> Self {
+        Self {
+            id: user.id,
+            custom_id: user.custom_id,
+            last_token_issued_at: user.last_token_issued_at.map(|time| time.0),
+        }
+    }
+}
+
+impl From<WireToken> for AccessToken {
+    fn from(token: WireToken) -> Self {
+        Self::new(token.token, token.expires_on.0)
+    }
+}
+
+/// What a Teams user's token is exchanged with: see
+/// [`IdentityClient::exchange_teams_user_token`](crate::IdentityClient::exchange_teams_user_token).
+#[derive(Clone)]
+pub struct TeamsUserToken {
+    /// The Entra ID access token of the Teams user.
+    pub token: Secret,
+    /// The client ID of the Entra ID application that the token was issued to.
+    pub app_id: String,
+    /// The object ID of the Teams user in Entra ID.
+    pub user_id: String,
+}
+
+impl fmt::Debug for TeamsUserToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TeamsUserToken")
+            .field("token", &self.token)
+            .field("app_id", &Redacted(&self.app_id))
+            .field("user_id", &Redacted(&self.user_id))
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recorded_answer_is_read_to_the_last_digit() {
+        let body = r#"{"identity": {"id": "8:acs:r_u", "new": 1}, "accessToken": {"token": "secret-token",
+            "expiresOn": "2023-06-28T07:30:11.8919724\u002B00:00"}}"#;
+        let created: Created = serde_json::from_str(body).unwrap();
+        let token = AccessToken::from(created.access_token.unwrap());
+        assert_eq!(token.expires_on.unix_timestamp_nanos(), 1_687_937_411_891_972_400);
+        assert_eq!(User::from(created.identity).custom_id, None);
+        assert!(!format!("{token:?}").contains("secret"));
+    }
+
+    #[test]
+    fn what_is_not_given_is_not_sent() {
+        let request = CreateRequest { custom_id: None, create_token_with_scopes: None, expires_in_minutes: None };
+        assert_eq!(serde_json::to_string(&request).unwrap(), "{}");
+        let request = IssueRequest { scopes: vec!["chat", "voip"], expires_in_minutes: Some(60) };
+        assert_eq!(serde_json::to_string(&request).unwrap(), r#"{"scopes":["chat","voip"],"expiresInMinutes":60}"#);
+    }
+
+    #[test]
+    fn a_teams_users_token_is_not_shown() {
+        let token =
+            TeamsUserToken { token: Secret::new("hidden"), app_id: "hidden-app".into(), user_id: "hidden-user".into() };
+        assert!(!format!("{token:?}").contains("hidden"));
+    }
+}

@@ -1,0 +1,261 @@
+//! What the service says when it refuses a request.
+
+use std::fmt;
+use std::time::Duration;
+
+use acs_identity_core::Error;
+use azure_core::http::RawResponse;
+use azure_core::http::headers::{HeaderName, Headers};
+use azure_core::time::{OffsetDateTime, parse_rfc7231};
+use serde::Deserialize;
+
+use crate::private::Private;
+
+/// An answer of the Identity service that is no success: the [`source`](std::error::Error::source) of the [`Error`] of the
+/// call. [`ServiceError::of`] finds it there.
+///
+/// `Display` has what the service said, the target and the IDs under which Microsoft's support finds the request. What the
+/// caller has sent (ACS IDs, custom IDs, tokens) is taken out of the service's texts, should it repeat that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceError {
+    status: u16,
+    error: Option<ErrorDetail>,
+    request_id: Option<String>,
+    client_request_id: Option<String>,
+    retry_after: Option<Duration>,
+    supported_api_versions: Option<String>,
+    clock_offset: Option<i64>,
+}
+
+/// A code and what it means, with its particulars.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[non_exhaustive]
+pub struct ErrorDetail {
+    /// A code for programs, such as `ValidationError`.
+    #[serde(default)]
+    pub code: String,
+    /// A sentence for people, in English.
+    #[serde(default)]
+    pub message: String,
+    /// What of the request it is about.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// Its parts.
+    #[serde(default)]
+    pub details: Vec<ErrorDetail>,
+    /// A closer reason.
+    #[serde(default, rename = "innererror")]
+    pub inner: Option<Box<ErrorDetail>>,
+}
+
+const MS_CV: HeaderName = HeaderName::from_static("ms-cv");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
+const SUPPORTED: HeaderName = HeaderName::from_static("api-supported-versions");
+const DATE: HeaderName = HeaderName::from_static("date");
+const RETRY_AFTER: HeaderName = HeaderName::from_static("retry-after");
+
+/// The most characters of one text of the service, and the most parts of an error.
+const MAX_TEXT: usize = 1000;
+const MAX_DETAILS: usize = 16;
+
+impl ServiceError {
+    /// The code of an answer to a custom ID that has several users.
+    pub const MULTIPLE_IDENTITIES_FOR_CUSTOM_ID: &str = "MultipleIdentitiesForCustomId";
+
+    /// The service's answer behind an error of this crate; `None` if there was none.
+    pub fn of(error: &Error) -> Option<&Self> {
+        std::error::Error::source(error)?.downcast_ref()
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The error in the answer's body, if there was a readable one.
+    pub fn error(&self) -> Option<&ErrorDetail> {
+        self.error.as_ref()
+    }
+
+    /// The error's code; empty if there is none.
+    pub fn code(&self) -> &str {
+        self.error.as_ref().map_or("", |error| &error.code)
+    }
+
+    /// The ID that the service gave the request (`x-ms-request-id` or `MS-CV`).
+    /// [Source](https://learn.microsoft.com/azure/communication-services/concepts/troubleshooting-info).
+    pub fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
+    }
+
+    /// The ID that this client gave the request (`x-ms-client-request-id`).
+    pub fn client_request_id(&self) -> Option<&str> {
+        self.client_request_id.as_deref()
+    }
+
+    /// How long the service asks to wait, counted from its answer.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// The api-versions that the service says it has, separated by commas.
+    pub fn supported_api_versions(&self) -> Option<&str> {
+        self.supported_api_versions.as_deref()
+    }
+
+    /// By how many seconds this machine's clock is ahead of the service's; negative if it is behind.
+    pub fn clock_offset(&self) -> Option<i64> {
+        self.clock_offset
+    }
+
+    pub(crate) fn read(
+        response: &RawResponse,
+        client_request_id: Option<String>,
+        private: &Private,
+        now: OffsetDateTime,
+    ) -> Self {
+        #[derive(Deserialize)]
+        struct Body {
+            error: ErrorDetail,
+        }
+        let headers = response.headers();
+        let text = |name: &HeaderName| headers.get_optional_str(name).map(|text| private.scrub(text, MAX_TEXT));
+        let body: Option<Body> = serde_json::from_slice(response.body()).ok();
+        Self {
+            status: response.status().into(),
+            error: body.map(|body| scrubbed(body.error, private)),
+            request_id: text(&REQUEST_ID).or_else(|| text(&MS_CV)),
+            client_request_id,
+            retry_after: retry_after(headers, now),
+            supported_api_versions: text(&SUPPORTED),
+            clock_offset: date(headers, &DATE).map(|service| (now - service).whole_seconds()),
+        }
+    }
+}
+
+/// How long an answer asks to wait: seconds or a date. [Source](https://www.rfc-editor.org/rfc/rfc9110#field.retry-after).
+fn retry_after(headers: &Headers, now: OffsetDateTime) -> Option<Duration> {
+    let text = headers.get_optional_str(&RETRY_AFTER)?;
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    Some((date(headers, &RETRY_AFTER)? - now).try_into().unwrap_or_default())
+}
+
+fn date(headers: &Headers, name: &HeaderName) -> Option<OffsetDateTime> {
+    parse_rfc7231(headers.get_optional_str(name)?).ok()
+}
+
+fn scrubbed(error: ErrorDetail, private: &Private) -> ErrorDetail {
+    let text = |text: String| private.scrub(&text, MAX_TEXT);
+    ErrorDetail {
+        code: text(error.code),
+        message: text(error.message),
+        target: error.target.map(text),
+        details: error.details.into_iter().take(MAX_DETAILS).map(|one| scrubbed(one, private)).collect(),
+        inner: error.inner.map(|inner| Box::new(scrubbed(*inner, private))),
+    }
+}
+
+impl fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HTTP {}", self.status)?;
+        match &self.error {
+            Some(error) => write!(f, " {error}")?,
+            None => f.write_str(" without a readable error")?,
+        }
+        for (name, value) in [
+            ("the service has", &self.supported_api_versions),
+            ("request", &self.request_id),
+            ("client request", &self.client_request_id),
+        ] {
+            if let Some(value) = value {
+                write!(f, "; {name} {value}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ErrorDetail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)?;
+        if let Some(target) = &self.target {
+            write!(f, " (target {target})")?;
+        }
+        for part in self.inner.iter().map(|inner| &**inner).chain(&self.details) {
+            write!(f, " [{part}]")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ServiceError {}
+
+#[cfg(test)]
+mod tests {
+    use azure_core::http::StatusCode;
+
+    use super::*;
+
+    fn read(status: u16, headers: &[(&'static str, &'static str)], body: &'static str) -> ServiceError {
+        let mut map = Headers::new();
+        for (name, value) in headers {
+            map.insert(*name, *value);
+        }
+        let response = RawResponse::from_bytes(StatusCode::from(status), map, body);
+        let now = parse_rfc7231("Wed, 13 Apr 2022 18:09:12 GMT").unwrap();
+        ServiceError::read(&response, Some("mine".into()), &Private::of(["8:acs:r_u"]), now)
+    }
+
+    #[test]
+    fn all_that_the_service_says_is_kept() {
+        let error = read(
+            400,
+            &[("x-ms-request-id", "theirs"), ("api-supported-versions", "2023-10-01, 2025-03-02-preview")],
+            r#"{"error": {"code": "ValidationError", "message": "ExpiresInMinutes value 1441 is invalid.", "target": "ExpiresInMinutes",
+                "details": [{"code": "A", "message": "B", "new": 1}], "innererror": {"code": "C", "message": "D"}}, "more": []}"#,
+        );
+        assert_eq!((error.status(), error.code(), error.request_id()), (400, "ValidationError", Some("theirs")));
+        assert_eq!(error.error().unwrap().details[0].message, "B");
+        assert_eq!(error.error().unwrap().inner.as_ref().unwrap().code, "C");
+        assert_eq!(
+            error.to_string(),
+            "HTTP 400 ValidationError: ExpiresInMinutes value 1441 is invalid. (target ExpiresInMinutes) [C: D] [A: B]; \
+             the service has 2023-10-01, 2025-03-02-preview; request theirs; client request mine"
+        );
+    }
+
+    #[test]
+    fn a_body_of_somebody_else_is_left_out() {
+        let error = read(502, &[("ms-cv", "vector")], "<html>secret</html>");
+        assert_eq!(error.to_string(), "HTTP 502 without a readable error; request vector; client request mine");
+        assert_eq!((error.code(), error.error()), ("", None));
+    }
+
+    #[test]
+    fn what_was_sent_is_not_repeated() {
+        let error = read(
+            400,
+            &[],
+            r#"{"error": {"code": "x", "message": "'https://a/identities/8%3aacs%3Ar_u?' of 8:acs:r_u", "target": "8:ACS:r_u"}}"#,
+        );
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.to_lowercase().contains("r_u"), "{shown}");
+        assert!(shown.contains("identities/<"), "{shown}");
+    }
+
+    #[test]
+    fn the_time_to_wait_is_a_number_or_a_date() {
+        let wait = |text| read(429, &[("retry-after", text)], "").retry_after();
+        assert_eq!(wait("7"), Some(Duration::from_secs(7)));
+        assert_eq!(wait("Wed, 13 Apr 2022 18:09:42 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!(wait("Wed, 13 Apr 2022 18:00:00 GMT"), Some(Duration::ZERO));
+        assert_eq!((wait("soon"), wait("-5")), (None, None));
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_is_seen() {
+        assert_eq!(read(401, &[("date", "Wed, 13 Apr 2022 18:00:12 GMT")], "").clock_offset(), Some(540));
+    }
+}

@@ -1,0 +1,124 @@
+//! HTTP/1.1 with TLS by rustls and ring: what requests are sent by, unless the options say otherwise.
+//!
+//! Not `azure_core`'s own: that one writes addresses, and so ACS IDs, into logs and errors, and chooses another provider of
+//! cryptography than the rest of this workspace has.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use acs_identity_core::{Error, ErrorKind, Result};
+use async_trait::async_trait;
+use azure_core::Bytes;
+use azure_core::error::{Error as TransportError, ErrorKind as TransportKind};
+use azure_core::http::headers::Headers;
+use azure_core::http::{AsyncRawResponse, Body, HttpClient, Request, Transport};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+/// The longest that a connection may take before TLS.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Below the four minutes after which Azure's load balancers forget a connection.
+const IDLE: Duration = Duration::from_secs(90);
+
+/// No answer of the service has more bytes by far.
+const MAX_ANSWER: usize = 1 << 20;
+
+/// A pool of connections.
+#[derive(Debug)]
+struct Http(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+
+/// A transport for an endpoint with or without encryption.
+///
+/// No proxy is looked for: requests without encryption must not leave this machine.
+pub(crate) fn transport(plain: bool, authority: Option<&Path>, try_timeout: Duration) -> Result<Transport> {
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    // Well before the try ends, so that it is known that nothing was sent.
+    connector.set_connect_timeout(Some(CONNECT.min(try_timeout / 2)));
+    let builder = HttpsConnectorBuilder::new();
+    let builder = match (plain, authority) {
+        (true, _) => builder.with_tls_config(config(RootCertStore::empty())?),
+        (false, Some(file)) => builder.with_tls_config(config(authorities(file)?)?),
+        (false, None) => builder
+            .with_provider_and_native_roots(ring::default_provider())
+            .map_err(|_| misconfigured("this system has no certificate authorities that could be read"))?,
+    };
+    let connector = match plain {
+        true => builder.https_or_http().enable_http1().wrap_connector(connector),
+        false => builder.https_only().enable_http1().wrap_connector(connector),
+    };
+    let client = Client::builder(TokioExecutor::new())
+        .pool_idle_timeout(IDLE)
+        .pool_timer(TokioTimer::new())
+        .timer(TokioTimer::new())
+        .build(connector);
+    Ok(Transport::new(Arc::new(Http(client))))
+}
+
+/// Of this crate's own provider, whatever the process has chosen.
+fn config(roots: RootCertStore) -> Result<ClientConfig> {
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|_| misconfigured("this build of TLS has no version in common with anybody"))?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn authorities(file: &Path) -> Result<RootCertStore> {
+    const BAD: &str = "the file of the certificate authority cannot be read as PEM";
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|_| misconfigured(BAD))? {
+        let certificate = certificate.map_err(|_| misconfigured(BAD))?;
+        roots.add(certificate).map_err(|_| misconfigured("a certificate in the file of the authority is not valid"))?;
+    }
+    if roots.is_empty() {
+        return Err(misconfigured("the file of the certificate authority has no certificate in it"));
+    }
+    Ok(roots)
+}
+
+fn misconfigured(what: &str) -> Error {
+    Error::new(ErrorKind::Misconfigured, what)
+}
+
+#[async_trait]
+impl HttpClient for Http {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        let Body::Bytes(body) = request.body().clone() else {
+            return Err(TransportError::with_message(TransportKind::Other, "the body is a stream"));
+        };
+        let mut builder = hyper::Request::builder().method(request.method().as_ref()).uri(request.url().as_str());
+        for (name, value) in request.headers().iter() {
+            builder = builder.header(name.as_str(), value.as_str());
+        }
+        let request = builder.body(Full::new(body)).map_err(|_| {
+            TransportError::with_message(TransportKind::Other, "a header or the address is not allowed in HTTP")
+        })?;
+        let response = self.0.request(request).await.map_err(|error| {
+            // Connections are made before anything is sent.
+            let kind = if error.is_connect() { TransportKind::Connection } else { TransportKind::Io };
+            TransportError::new(kind, error)
+        })?;
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, MAX_ANSWER)
+            .collect()
+            .await
+            .map_err(|error| TransportError::with_message(TransportKind::Io, format!("no whole answer: {error}")))?;
+        let mut headers = Headers::new();
+        for (name, value) in &head.headers {
+            if let Ok(value) = value.to_str() {
+                headers.insert(name.as_str().to_owned(), value.to_owned());
+            }
+        }
+        Ok(AsyncRawResponse::from_bytes(head.status.as_u16().into(), headers, body.to_bytes()))
+    }
+}

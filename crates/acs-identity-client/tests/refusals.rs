@@ -1,0 +1,220 @@
+//! What the service refuses is reported as it is, and what it would refuse is not sent.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use acs_identity_client::azure_core::credentials::Secret;
+use acs_identity_client::azure_core::http::headers::HeaderName;
+use acs_identity_client::azure_core::http::policies::{Policy, PolicyResult};
+use acs_identity_client::azure_core::http::{Context, Request};
+use acs_identity_client::{
+    ApiVersion, CustomIdResolver, IdentityClient, IdentityClientCreateUserAndTokenOptions,
+    IdentityClientCreateUserOptions, IdentityClientIssueTokenOptions, IdentityClientOptions, ServiceError,
+    TeamsUserToken, TokenScope,
+};
+use acs_identity_core::{Error, ErrorKind};
+use acs_identity_emulator::Emulator;
+use acs_identity_testkit::ManualClock;
+use async_trait::async_trait;
+use common::{Canned, PREVIEW, answer_with, client, client_on, id, meddling_proxy, quick, with_version};
+
+const CHAT: &[TokenScope] = &[TokenScope::CHAT];
+
+/// The kind, and the status and the code of the service.
+fn told(error: &Error) -> (ErrorKind, u16, &str) {
+    let service = ServiceError::of(error).unwrap();
+    (error.kind(), service.status(), service.code())
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_denied_with_advice() {
+    let emulator = Emulator::start().await.unwrap();
+    let client = IdentityClient::with_key(emulator.endpoint(), Secret::new("d3Jvbmc="), Some(quick())).unwrap();
+    let error = client.create_user(None).await.unwrap_err();
+    assert_eq!(told(&error), (ErrorKind::Denied, 401, "Denied"));
+    assert!(
+        error
+            .to_string()
+            .contains("the clock agrees with the service's; the access key has to be of the endpoint's resource"),
+        "{error}"
+    );
+    assert_eq!(ServiceError::of(&error).unwrap().request_id(), Some(emulator.calls()[0].request_id()));
+    assert_eq!(
+        ServiceError::of(&error).unwrap().client_request_id(),
+        emulator.calls()[0].header("x-ms-client-request-id")
+    );
+    assert_eq!(emulator.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn a_stale_date_is_denied() {
+    let clock = ManualClock::new();
+    clock.set((SystemTime::now() + Duration::from_secs(3600)).into());
+    let emulator = Emulator::builder().clock(Arc::new(clock)).start().await.unwrap();
+    let error = client(&emulator, quick()).create_user(None).await.unwrap_err();
+    assert_eq!(told(&error), (ErrorKind::Denied, 401, "Denied"));
+    assert_eq!(emulator.calls()[0].reason(), Some("the date is too far from the emulator's clock"));
+}
+
+#[tokio::test]
+async fn how_far_a_clock_is_off_is_read_from_the_answer() {
+    let service = Canned::new(vec![answer_with(401, &[("date", "Mon, 01 Jan 2024 00:00:00 GMT")], "")]);
+    let error = client_on(service, PREVIEW).create_user(None).await.unwrap_err();
+    assert!(error.to_string().contains("s ahead of the service's"), "{error}");
+}
+
+#[derive(Debug)]
+struct Early;
+
+/// Sees requests before they have a signature or an ID.
+#[async_trait]
+impl Policy for Early {
+    async fn send(&self, context: &Context, request: &mut Request, next: &[Arc<dyn Policy>]) -> PolicyResult {
+        assert!(!request.url().as_str().contains("acs"), "{}", request.url());
+        assert!(request.headers().get_optional_str(&HeaderName::from_static("authorization")).is_none());
+        request.set_body(r#"{"scopes":["voip"]}"#);
+        next[0].send(context, request, &next[1..]).await
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_changed_on_its_way_is_refused_and_one_changed_before_is_not() {
+    let emulator = Emulator::start().await.unwrap();
+    let bob = client(&emulator, quick()).create_user(None).await.unwrap().id;
+
+    let proxy = meddling_proxy(&emulator, r#"["chat"]"#, r#"["voip"]"#).await;
+    let behind = IdentityClient::with_key(&proxy, Secret::new(emulator.key().to_owned()), Some(quick())).unwrap();
+    let error = behind.issue_token(&bob, CHAT, None).await.unwrap_err();
+    assert_eq!(told(&error), (ErrorKind::Denied, 401, "Denied"));
+    let service = ServiceError::of(&error).unwrap();
+    assert_eq!(service.error().unwrap().message, "Request 'x-ms-content-sha256' differs from generated content hash.");
+
+    let mut options = quick();
+    options.client_options.per_try_policies.push(Arc::new(Early));
+    client(&emulator, options).issue_token(&bob, CHAT, None).await.unwrap();
+    assert_eq!(emulator.tokens_of(&bob)[0].scopes(), ["voip"]);
+}
+
+#[tokio::test]
+async fn an_unknown_version_is_unsupported() {
+    let emulator = Emulator::start().await.unwrap();
+    let error = client(&emulator, with_version("2099-01-01".parse().unwrap())).create_user(None).await.unwrap_err();
+    assert_eq!(told(&error), (ErrorKind::Unsupported, 400, "UnsupportedApiVersion"));
+    assert!(ServiceError::of(&error).unwrap().supported_api_versions().unwrap().contains("2023-10-01"));
+}
+
+#[tokio::test]
+async fn a_user_of_another_resource_is_denied() {
+    let emulator = Emulator::start().await.unwrap();
+    let client = client(&emulator, with_version(PREVIEW));
+    let foreign = id("8:acs:00000000-0000-0000-0000-000000000000_00000000-0000-0000-0000-000000000000");
+    for error in [
+        client.issue_token(&foreign, CHAT, None).await.unwrap_err(),
+        client.revoke_tokens(&foreign, None).await.unwrap_err(),
+        client.delete_user(&foreign, None).await.unwrap_err(),
+        client.get_user(&foreign, None).await.unwrap_err(),
+    ] {
+        assert_eq!(told(&error), (ErrorKind::Denied, 401, "Denied"));
+        assert!(error.to_string().contains("a user of another resource"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_user_is_not_known() {
+    let emulator = Emulator::start().await.unwrap();
+    let client = client(&emulator, quick());
+    let bob = client.create_user(None).await.unwrap().id;
+    client.delete_user(&bob, None).await.unwrap();
+    let error = client.issue_token(&bob, CHAT, None).await.unwrap_err();
+    assert_eq!((error.kind(), ServiceError::of(&error).unwrap().status()), (ErrorKind::InvalidInput, 404));
+}
+
+#[tokio::test]
+async fn a_custom_id_with_several_users_is_a_conflict() {
+    let emulator = Emulator::builder().custom_id_race(true).start().await.unwrap();
+    let client = client(&emulator, with_version(PREVIEW));
+    let create = || {
+        let options =
+            IdentityClientCreateUserOptions { custom_id: Some("customer-42".parse().unwrap()), ..Default::default() };
+        client.create_user(Some(options))
+    };
+    let (first, second) = tokio::join!(create(), create());
+    assert_ne!(first.unwrap().id, second.unwrap().id);
+    let error = create().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert_eq!(ServiceError::of(&error).unwrap().code(), ServiceError::MULTIPLE_IDENTITIES_FOR_CUSTOM_ID);
+}
+
+#[tokio::test]
+async fn what_would_be_refused_is_not_sent() {
+    let nobody = Canned::always(500, "");
+    let client = client_on(nobody.clone(), PREVIEW);
+    let bob = id("8:acs:r_u");
+    let lasting =
+        |minutes| Some(IdentityClientIssueTokenOptions { expires_in_minutes: Some(minutes), ..Default::default() });
+    let named = |text: String| {
+        Some(IdentityClientCreateUserOptions { custom_id: Some(text.parse().unwrap()), ..Default::default() })
+    };
+    let empty = TeamsUserToken { token: Secret::new(""), app_id: "a".into(), user_id: "b".into() };
+    let mut errors = vec![
+        client.issue_token(&bob, CHAT, lasting(59)).await.unwrap_err(),
+        client.issue_token(&bob, CHAT, lasting(1441)).await.unwrap_err(),
+        client.issue_token(&bob, &[], None).await.unwrap_err(),
+        client.create_user_and_token(&[], None).await.unwrap_err(),
+        client
+            .create_user_and_token(
+                CHAT,
+                Some(IdentityClientCreateUserAndTokenOptions { expires_in_minutes: Some(0), ..Default::default() }),
+            )
+            .await
+            .unwrap_err(),
+        client.create_user(named("x".repeat(257))).await.unwrap_err(),
+        client.exchange_teams_user_token(&empty, None).await.unwrap_err(),
+    ];
+    for other in ["4:+14255550123", "8:orgid:u", "28:orgid:a", "8:acs:r_t_u", "48:x", "bob"].map(id) {
+        errors.push(client.issue_token(&other, CHAT, None).await.unwrap_err());
+        errors.push(client.revoke_tokens(&other, None).await.unwrap_err());
+        errors.push(client.delete_user(&other, None).await.unwrap_err());
+        errors.push(client.get_user(&other, None).await.unwrap_err());
+    }
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    }
+    assert!(nobody.seen().is_empty());
+}
+
+#[tokio::test]
+async fn what_a_version_lacks_is_not_sent() {
+    let nobody = Canned::always(500, "");
+    let oldest = client_on(nobody.clone(), ApiVersion::V2021_03_07);
+    let stable = client_on(nobody.clone(), ApiVersion::default());
+    let bob = id("8:acs:r_u");
+    let teams = TeamsUserToken { token: Secret::new("t"), app_id: "a".into(), user_id: "b".into() };
+    let named = IdentityClientCreateUserOptions { custom_id: Some("bob".parse().unwrap()), ..Default::default() };
+    let lasting = IdentityClientIssueTokenOptions { expires_in_minutes: Some(60), ..Default::default() };
+    for error in [
+        oldest.issue_token(&bob, CHAT, Some(lasting)).await.unwrap_err(),
+        oldest.exchange_teams_user_token(&teams, None).await.unwrap_err(),
+        stable.create_user(Some(named)).await.unwrap_err(),
+        stable.get_user(&bob, None).await.unwrap_err(),
+        CustomIdResolver::new(stable).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    }
+    assert!(nobody.seen().is_empty());
+}
+
+#[test]
+fn an_endpoint_without_encryption_elsewhere_is_refused() {
+    for endpoint in ["http://contoso.communication.azure.com", "http://192.168.0.7:8080"] {
+        let error = IdentityClient::with_key(endpoint, Secret::new("c2Vj"), None).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    }
+    let options = IdentityClientOptions { certificate_authority: Some("/nowhere".into()), ..Default::default() };
+    let error = IdentityClient::with_key("https://contoso.communication.azure.com", Secret::new("c2Vj"), Some(options))
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Misconfigured);
+}
