@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::cargo::{cargo, root, run as run_command};
 use crate::metadata::{Metadata, Package};
-use crate::{Result, licences, rules, test};
+use crate::{Result, licences, rules, sdk, test};
 
 /// Runs all steps in order, the cheap ones first, and stops at the first that fails.
 pub(crate) fn run() -> Result {
@@ -32,6 +32,7 @@ pub(crate) fn run() -> Result {
         run_command(doc)
     })?;
     step("tests", || test::run(&[]))?;
+    step("tests with the official clients", || sdk::run(&[]))?;
 
     println!("ci: all green in {:.0} s", started.elapsed().as_secs_f64());
     Ok(())

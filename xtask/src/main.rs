@@ -8,6 +8,7 @@ mod licences;
 mod metadata;
 mod report;
 mod rules;
+mod sdk;
 mod servers;
 mod test;
 
@@ -24,14 +25,18 @@ Usage: cargo xtask <COMMAND>
 Commands:
   test [ARGS]...   Run every test: unit, integration, conformance and documentation tests, with all features,
                    on private database servers that are installed if they are missing (by apt-get) and removed
-                   afterwards. ARGS go to `cargo test`, for instance:
+                   afterwards, and the models of the cache, unless there are ARGS. ARGS go to `cargo test`, for instance:
                    cargo xtask test -p acs-identity-core -- identifier
+  test --sdk [ARGS]...
+                   Run the tests with the official clients for Python and JavaScript instead, which are installed
+                   from their registries into target/sdk. ARGS go to the test executable
   bench [--scale] [NAMES]...
                    Build and run the benchmarks (all, or the named ones) in release mode, print a table and
                    write target/bench/report.json; --scale adds those with millions of rows
   servers          Start the servers that the tests need, PostgreSQL, MariaDB, Redis and a Redis Cluster, and print
                    the environment variables that point tests at them; they run until Ctrl-C
-  ci               Everything that must be green: format, lints, documentation, licences, house rules, all tests
+  ci               Everything that must be green: format, lints, documentation, licences, house rules, all tests,
+                   those with the official clients, too
   help             This text
 
 Environment:
@@ -59,6 +64,7 @@ fn dispatch(args: &[String]) -> Result {
         return Err(format!("no command given\n\n{HELP}").into());
     };
     match (command.as_str(), rest) {
+        ("test", [flag, args @ ..]) if flag == "--sdk" => sdk::run(args),
         ("test", args) => test::run(args),
         ("bench", names) => bench::run(names),
         ("servers", []) => servers::run(),
