@@ -1,6 +1,7 @@
 //! What a user would write by hand: one short file for each thing that a benchmark compares with.
 
 pub mod hash_maps;
+pub mod http;
 pub mod moka_cache;
 pub mod mysql;
 pub mod postgres;

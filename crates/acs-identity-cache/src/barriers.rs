@@ -19,25 +19,36 @@ use foldhash::quality::RandomState;
 
 use crate::sync::{AtomicU32, AtomicU64, Guard, Mutex, Ordering, is_on, lock};
 
-/// In a model, where each of them is a heavy object, there are few keys.
+// In a model there are few keys, and what shares a shard is to be met with.
 const PLACES: usize = if cfg!(acs_identity_model) { 1 << 8 } else { 1 << 14 };
-const SHARDS: usize = 16;
+const SHARDS: usize = if cfg!(acs_identity_model) { 1 } else { 16 };
 
 /// What is asked by: an ACS ID or a customer ID.
 pub(crate) trait Key: Hash + Eq + Clone + Send + Sync + 'static {
     /// The barriers of such keys.
     fn side(barriers: &Barriers) -> &Side<Self>;
+
+    /// Puts a barrier after what was loaded until now and names this.
+    fn stamp(&self, barriers: &Barriers);
 }
 
 impl Key for AcsId {
     fn side(barriers: &Barriers) -> &Side<Self> {
         &barriers.ids
     }
+
+    fn stamp(&self, barriers: &Barriers) {
+        barriers.stamp_id(self);
+    }
 }
 
 impl Key for CustomerId {
     fn side(barriers: &Barriers) -> &Side<Self> {
         &barriers.customers
+    }
+
+    fn stamp(&self, barriers: &Barriers) {
+        barriers.stamp_customer(self);
     }
 }
 
@@ -134,6 +145,27 @@ impl Barriers {
         self.customers.stamp(customer, number);
         self.ids.end_joining(number);
     }
+
+    /// Ends a [`bar`](Side::bar), or lets it last until a moment in microseconds of the monotonic clock.
+    pub(crate) fn lift<K: Key>(&self, key: &K, until: Option<u64>, now: u64) {
+        let side = K::side(self);
+        let mut bars = lock(side.shard(key));
+        if let Some(bar) = bars.get_mut(key) {
+            bar.writers = bar.writers.saturating_sub(1);
+            bar.until = bar.until.max(until.unwrap_or(0));
+        }
+        let before = bars.len();
+        // Others whose time is over are few, as they are here only after a write of an unknown outcome.
+        bars.retain(|key, bar| {
+            let stays = bar.writers > 0 || bar.until > now;
+            if !stays && bar.until > 0 {
+                // In its place: loads that began before may still be under way.
+                key.stamp(self);
+            }
+            stays
+        });
+        side.barred.fetch_sub((before - bars.len()) as u32, Ordering::AcqRel);
+    }
 }
 
 /// The barriers of the keys of one direction.
@@ -196,7 +228,7 @@ impl<K: Hash + Eq + Clone> Side<K> {
         born >= self.stamps[place as usize].load(Ordering::Acquire)
     }
 
-    /// Keeps what is known of a key, or names it, from being stored, until this is [lifted](Self::lift).
+    /// Keeps what is known of a key, or names it, from being stored, until this is [lifted](Barriers::lift).
     pub(crate) fn bar(&self, key: &K) {
         let mut bars = lock(self.shard(key));
         let bar = bars.entry(key.clone()).or_insert_with(|| {
@@ -206,24 +238,13 @@ impl<K: Hash + Eq + Clone> Side<K> {
         bar.writers += 1;
     }
 
-    /// Ends a [`bar`](Self::bar), or lets it last until a moment in microseconds of the monotonic clock.
-    pub(crate) fn lift(&self, key: &K, until: Option<u64>, now: u64) {
-        let mut bars = lock(self.shard(key));
-        if let Some(bar) = bars.get_mut(key) {
-            bar.writers = bar.writers.saturating_sub(1);
-            bar.until = bar.until.max(until.unwrap_or(0));
-        }
-        let before = bars.len();
-        // Others whose time is over are few, as they are here only after a write of an unknown outcome.
-        bars.retain(|_, bar| bar.writers > 0 || bar.until > now);
-        self.barred.fetch_sub((before - bars.len()) as u32, Ordering::AcqRel);
-    }
-
-    pub(crate) fn is_barred(&self, key: &K, now: u64) -> bool {
+    /// Whether what a load which began at a moment tells of a key is not to be stored. It is the load's beginning that counts: it may
+    /// have read what was there before a write that was applied at the last moment, and land after that.
+    pub(crate) fn is_barred(&self, key: &K, started: u64) -> bool {
         if self.barred.load(Ordering::Acquire) == 0 {
             return false;
         }
-        lock(self.shard(key)).get(key).is_some_and(|bar| bar.writers > 0 || bar.until > now)
+        lock(self.shard(key)).get(key).is_some_and(|bar| bar.writers > 0 || bar.until > started)
     }
 
     fn shard(&self, key: &K) -> &Mutex<HashMap<K, Bar, RandomState>> {

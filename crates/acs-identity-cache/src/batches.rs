@@ -18,6 +18,7 @@ use crate::lane;
 use crate::read_through::Shared;
 use crate::sync::{Mutex, lock, spawn, timeout};
 use crate::traced::{self, Direction};
+use crate::values::micros;
 
 pub(crate) type Load = lane::Load<AcsId, Option<Resolution>>;
 
@@ -34,6 +35,10 @@ pub(crate) struct Batches {
 struct Queue {
     waiting: VecDeque<Load>,
     under_way: usize,
+    /// When a call last began, in microseconds.
+    moved: u64,
+    /// How many times all rights were declared void.
+    round: u64,
 }
 
 impl Queue {
@@ -41,11 +46,34 @@ impl Queue {
         let size = size.min(self.waiting.len());
         self.waiting.drain(..size).collect()
     }
+
+    /// Declares all rights void if nothing has moved for longer than a call has its right: then the runtimes that they are used
+    /// on stand still, and would keep everybody waiting.
+    fn expire(&mut self, now: u64, deadline: u64) {
+        if self.under_way > 0 && now > self.moved.saturating_add(deadline) {
+            self.round += 1;
+            self.under_way = 0;
+        }
+    }
 }
 
 impl Batches {
     pub(crate) fn new(size: usize, at_once: usize) -> Self {
         Self { queue: Mutex::default(), size: size.max(1), at_once: at_once.max(1) }
+    }
+
+    /// The next batch of who has a right of this round. If there is none, the right is given back.
+    fn next(&self, round: u64) -> Option<Vec<Load>> {
+        let mut queue = lock(&self.queue);
+        if queue.round != round {
+            return None;
+        }
+        let batch = queue.take(self.size);
+        if batch.is_empty() {
+            queue.under_way -= 1;
+            return None;
+        }
+        Some(batch)
     }
 }
 
@@ -53,7 +81,8 @@ impl<R: Resolver + 'static> Shared<R> {
     /// Has loads run as soon as it may be.
     pub(crate) fn submit(self: &Arc<Self>, loads: impl IntoIterator<Item = Load>) {
         let mut loads = loads.into_iter();
-        if let Err(open) = self.breaker.admit(self.time.now()) {
+        let now = self.time.now();
+        if let Err(open) = self.breaker.admit(now) {
             for load in loads {
                 self.ids.counters().count(Event::Refused);
                 load.land(Err(open.clone()));
@@ -61,25 +90,29 @@ impl<R: Resolver + 'static> Shared<R> {
             return;
         }
         let mut begun = Vec::new();
-        {
+        let round = {
             let mut queue = lock(&self.batches.queue);
+            queue.expire(now, micros(self.load_deadline));
             queue.waiting.extend(&mut loads);
             while queue.under_way < self.batches.at_once && !queue.waiting.is_empty() {
                 queue.under_way += 1;
+                queue.moved = now;
                 begun.push(queue.take(self.batches.size));
             }
-        }
+            queue.round
+        };
         for batch in begun {
-            let turn = Turn { shared: self.clone(), held: true };
+            let turn = Turn { shared: self.clone(), right: Some(round) };
             spawn(self.tasks.track_future(turn.run(batch)));
         }
     }
 }
 
-/// The right to have a batch under way.
+/// The run of some batches.
 struct Turn<R: Resolver + 'static> {
     shared: Arc<Shared<R>>,
-    held: bool,
+    /// The right to have a batch under way, by its round.
+    right: Option<u64>,
 }
 
 impl<R: Resolver + 'static> Turn<R> {
@@ -88,35 +121,21 @@ impl<R: Resolver + 'static> Turn<R> {
         let mut batch = first;
         loop {
             self.load(batch).await;
-            if !self.held {
+            let Some(next) = self.right.and_then(|right| self.shared.batches.next(right)) else {
+                self.right = None;
                 return;
-            }
-            let mut queue = lock(&self.shared.batches.queue);
-            batch = queue.take(self.shared.batches.size);
-            if batch.is_empty() {
-                queue.under_way -= 1;
-                self.held = false;
-                return;
-            }
+            };
+            batch = next;
         }
     }
 
     /// Gives the right to those who wait, as this batch takes too long, or its runtime is shutting down.
     fn pass_on(&mut self) {
-        if !std::mem::take(&mut self.held) {
-            return;
+        let right = self.right.take();
+        if let Some(next) = right.and_then(|right| self.shared.batches.next(right)) {
+            let turn = Turn { shared: self.shared.clone(), right };
+            spawn(self.shared.tasks.track_future(turn.run(next)));
         }
-        let next = {
-            let mut queue = lock(&self.shared.batches.queue);
-            let next = queue.take(self.shared.batches.size);
-            if next.is_empty() {
-                queue.under_way -= 1;
-                return;
-            }
-            next
-        };
-        let turn = Turn { shared: self.shared.clone(), held: true };
-        spawn(self.shared.tasks.track_future(turn.run(next)));
     }
 
     /// Runs a batch. One that fails for good is split until what it fails for stands alone.
@@ -141,6 +160,7 @@ impl<R: Resolver + 'static> Turn<R> {
     /// late answer is still of use, without.
     async fn ask(&mut self, part: &[Load]) -> Result<Vec<Answer>, Error> {
         let shared = self.shared.clone();
+        lock(&shared.batches.queue).moved = shared.time.now();
         shared.ids.counters().count_batch(part.len());
         part.iter().for_each(Load::begin);
         let span = traced::load(Direction::ById, part.len());
@@ -166,7 +186,7 @@ impl<R: Resolver + 'static> Turn<R> {
 
 impl<R: Resolver + 'static> Drop for Turn<R> {
     fn drop(&mut self) {
-        if self.held {
+        if self.right.is_some() {
             traced::runtime_lost("load");
         }
         self.pass_on();

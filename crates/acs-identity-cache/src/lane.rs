@@ -110,7 +110,7 @@ impl<K: Key, V: Cached> Lane<K, V> {
         }
         self.counters.count(event);
         let is_due = self.limits.refresh_ahead > 0.0 && self.is_due(&entry, now);
-        let age = Duration::from_micros(now.saturating_sub(entry.loaded));
+        let age = now.saturating_sub(entry.loaded);
         Some(Hit { value: entry.kept.give(age), is_due })
     }
 
@@ -145,7 +145,7 @@ impl<K: Key, V: Cached> Lane<K, V> {
         }
         // Rather some milliseconds too old than after its end.
         let age = (now + self.time.grain()).saturating_sub(entry.loaded);
-        let stale = entry.kept.give_stale(Duration::from_micros(age))?;
+        let stale = entry.kept.give_stale(age)?;
         self.counters.count(Event::ServedStale);
         Some(stale)
     }
@@ -184,9 +184,12 @@ impl<K: Key, V: Cached> Lane<K, V> {
         key: &K,
     ) -> std::result::Result<Load<K, V>, Arc<Flight<V>>> {
         let now = self.time.now();
+        // The clock may be behind by its grain: rather a load too many than one joined that its own callers have given up.
+        let patience = micros(self.limits.patience);
+        let patience = patience - self.time.grain().min(patience / 2);
         if let Some(flight) = stripe.get(key).and_then(|flights| flights.last())
             && K::side(&self.barriers).is_joinable(flight.born())
-            && now < flight.asked.saturating_add(micros(self.limits.patience))
+            && now < flight.asked.saturating_add(patience)
         {
             return Err(flight.clone());
         }
@@ -227,21 +230,23 @@ impl<K: Key, V: Cached> Lane<K, V> {
 
     /// Stores an answer unless something has come in between.
     fn store(&self, key: &K, flight: &Arc<Flight<V>>, value: V) -> bool {
-        let now = self.time.now();
         // Before the stripe is locked: of a bar that comes after this look, the barrier is newer than the load.
-        let named_barred = is_on(Guard::NamedIsBarred) && value.named().any(|named| self.named().is_barred(named, now));
+        let started = flight.started();
+        let named_barred =
+            is_on(Guard::NamedIsBarred) && value.named().any(|named| self.named().is_barred(named, started));
         let hashed = self.hashed(key);
         let mut stripe = self.stripe(hashed);
         // With those that are older: none of them is to take the place of this answer.
         if !take_out(&mut stripe, key, flight, true) && is_on(Guard::FlightIsTheKeys) {
             return false;
         }
-        if named_barred || (is_on(Guard::KeyIsBarred) && K::side(&self.barriers).is_barred(key, now)) {
+        let (born, side) = (flight.born(), K::side(&self.barriers));
+        let is_barred = side.is_barred(key, started) || !side.is_newer(born, side.place(key));
+        if named_barred || (is_barred && is_on(Guard::KeyIsBarred)) {
             return false;
         }
         let absent = value.is_absent();
-        let born = flight.born();
-        let loaded = if is_on(Guard::LifetimeFromStart) { flight.started() } else { now };
+        let loaded = if is_on(Guard::LifetimeFromStart) { started } else { self.time.now() };
         let fresh_until = loaded.saturating_add(self.lifetime(key, &value, loaded));
         let kept = value.keep(self.named());
         let entry = Entry { kept, born, loaded, fresh_until };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use acs_identity_core::{AcsId, CustomerId, Freshness, Mapping, Page, PageRequest, Resolution, Revision};
+use acs_identity_core::{AcsId, CustomerId, Freshness, Mapping, Page, PageRequest, Properties, Resolution, Revision};
 
 use crate::barriers::{Key, Side};
 
@@ -38,20 +38,40 @@ pub(crate) trait Kept<V: Cached>: Clone + Send + Sync + 'static {
     /// Its revision, if it has one.
     fn revision(&self) -> Option<Revision>;
 
-    /// The answer, given so much later than its load began.
-    fn give(self, age: Duration) -> V;
+    /// The answer, given so many microseconds later than its load began.
+    fn give(self, age: u64) -> V;
 
     /// The answer, given although it is not fresh any more; `None` if it holds no more, or can't say that it is not fresh.
-    fn give_stale(self, age: Duration) -> Option<V>;
+    fn give_stale(self, age: u64) -> Option<V>;
 }
 
 /// What is kept of an answer for an ACS ID that has a customer.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
-    /// As long as the mapping lasted when its load began.
-    resolution: Resolution,
+    customer_id: CustomerId,
+    properties: Properties,
+    /// Its value; [`NONE`] without one.
+    revision: u64,
+    /// How long the mapping lasted when its load began, in microseconds; [`NONE`] if it does not expire.
+    lasts: u64,
     /// Where the customer's barriers are.
     place: u32,
+}
+
+const NONE: u64 = u64::MAX;
+
+impl Known {
+    fn resolution(self, age: u64) -> Resolution {
+        let resolution = Resolution::from(self.customer_id).with_properties(self.properties);
+        let resolution = match self.lasts {
+            NONE => resolution,
+            lasts => resolution.lasting(Duration::from_micros(lasts.saturating_sub(age))),
+        };
+        match self.revision {
+            NONE => resolution,
+            revision => resolution.at_revision(Revision::new(revision)),
+        }
+    }
 }
 
 /// The answer for an ACS ID.
@@ -72,7 +92,13 @@ impl Cached for Option<Resolution> {
     }
 
     fn keep(self, named: &Side<CustomerId>) -> Option<Known> {
-        self.map(|resolution| Known { place: named.place(resolution.customer_id()), resolution })
+        self.map(|resolution| Known {
+            customer_id: resolution.customer_id().clone(),
+            properties: resolution.properties().clone(),
+            revision: resolution.revision().map_or(NONE, Revision::get),
+            lasts: resolution.remaining().map_or(NONE, micros),
+            place: named.place(resolution.customer_id()),
+        })
     }
 }
 
@@ -87,21 +113,18 @@ impl Kept<Option<Resolution>> for Option<Known> {
     }
 
     fn revision(&self) -> Option<Revision> {
-        self.as_ref().and_then(|known| known.resolution.revision())
+        self.as_ref().filter(|known| known.revision != NONE).map(|known| Revision::new(known.revision))
     }
 
     #[inline]
-    fn give(self, age: Duration) -> Option<Resolution> {
-        self.map(|Known { resolution, .. }| match resolution.remaining() {
-            None => resolution,
-            Some(remaining) => resolution.lasting(remaining.saturating_sub(age)),
-        })
+    fn give(self, age: u64) -> Option<Resolution> {
+        self.map(|known| known.resolution(age))
     }
 
-    fn give_stale(self, age: Duration) -> Option<Option<Resolution>> {
-        let holds = self.as_ref()?.resolution.remaining().is_none_or(|remaining| age < remaining);
-        let stale = |resolution: Resolution| resolution.with_freshness(Freshness::Stale { age });
-        holds.then(|| self.give(age).map(stale))
+    fn give_stale(self, age: u64) -> Option<Option<Resolution>> {
+        let known = self.filter(|known| age < known.lasts)?;
+        let freshness = Freshness::Stale { age: Duration::from_micros(age) };
+        Some(Some(known.resolution(age).with_freshness(freshness)))
     }
 }
 
@@ -170,13 +193,13 @@ impl Kept<Self> for Listing {
         None
     }
 
-    fn give(mut self, age: Duration) -> Self {
-        self.age = age;
+    fn give(mut self, age: u64) -> Self {
+        self.age = Duration::from_micros(age);
         self
     }
 
     /// A page has no place in which it could say so.
-    fn give_stale(self, _: Duration) -> Option<Self> {
+    fn give_stale(self, _: u64) -> Option<Self> {
         None
     }
 }
@@ -188,7 +211,7 @@ pub(crate) fn micros(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use acs_identity_core::{Properties, Timestamp};
+    use acs_identity_core::Timestamp;
 
     use super::*;
     use crate::barriers::Barriers;
@@ -218,7 +241,7 @@ mod tests {
     fn a_listing_lasts_as_long_as_its_first_expiry_and_tells_its_age() {
         let listing = listing(2, 10, false);
         assert_eq!(listing.remaining(), Some(Duration::from_micros(51)));
-        let page = listing.give(Duration::from_micros(7)).page_for(&PageRequest::default()).unwrap();
+        let page = listing.give(7).page_for(&PageRequest::default()).unwrap();
         assert_eq!(page.read_at, Timestamp::from_micros(57));
     }
 
@@ -232,7 +255,7 @@ mod tests {
             (answer.clone(), answer),
         ] {
             let kept = Some(given).keep(CustomerId::side(&barriers));
-            assert_eq!(kept.give(Duration::from_secs(2)), Some(later));
+            assert_eq!(kept.give(2_000_000), Some(later));
         }
     }
 }

@@ -115,8 +115,8 @@ impl<S> Bars<S> {
         // If nobody can say how the write ended, the backend may still be about to apply it.
         let now = shared.time.now();
         let until = unknown.then(|| now.saturating_add(micros(shared.write_deadline)));
-        self.touched.ids.iter().for_each(|id| shared.barriers.ids.lift(id, until, now));
-        self.touched.customers.iter().for_each(|customer| shared.barriers.customers.lift(customer, until, now));
+        self.touched.ids.iter().for_each(|id| shared.barriers.lift(id, until, now));
+        self.touched.customers.iter().for_each(|customer| shared.barriers.lift(customer, until, now));
         // Again, since what was loaded meanwhile may be older than the write.
         if is_on(Guard::ForgetAfterWrite) {
             self.forget();

@@ -320,6 +320,32 @@ async fn a_write_that_is_applied_after_its_deadline_is_not_hidden_by_an_older_an
 }
 
 #[tokio::test]
+async fn what_was_read_before_a_write_was_applied_late_is_not_kept_when_its_time_is_over() {
+    let store = Arc::new(Gated::new(MemoryStore::new()));
+    let clock = acs_identity_testkit::ManualClock::new();
+    let deadline = Duration::from_millis(20);
+    let cached = ReadThrough::builder(store.clone()).write_deadline(deadline).clock(Arc::new(clock.clone())).build();
+    link(&cached, "8:acs:r_1", "old").await;
+    let write = store.hold(Call::Link, Point::Before);
+    let late = cached.link(Link::replace(id("8:acs:r_1"), customer("new"))).await.unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::OutcomeUnknown);
+    write.release();
+
+    let read = store.hold(Call::Resolve, Point::After);
+    let reader = tokio::spawn({
+        let cached = cached.clone();
+        async move { who(&cached, "8:acs:r_1").await }
+    });
+    read.reached().await;
+    // The backend had it all the time, and applies it at the last moment.
+    link(store.as_ref(), "8:acs:r_1", "new").await;
+    clock.advance(deadline);
+    read.release();
+    assert_eq!(reader.await.unwrap().as_deref(), Some("old"));
+    assert_eq!(who(&cached, "8:acs:r_1").await.as_deref(), Some("new"));
+}
+
+#[tokio::test]
 async fn who_loses_an_expired_id_is_forgotten_too() {
     let (cached, _, clock) = on_manual_clock(|memory| memory);
     let expiring = Link::create(id("8:acs:r_1"), customer("alice")).expiring_in(Duration::from_secs(60));

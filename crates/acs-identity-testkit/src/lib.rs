@@ -36,7 +36,7 @@
 //! the reason.
 //!
 //! # Test doubles
-//! [`ManualClock`] for the time; [`Counting`], [`Slow`], [`Faulty`] and [`Gated`] around any resolver or store.
+//! [`ManualClock`] for the time; [`ManualFeed`] for news of changes; [`Counting`], [`Slow`], [`Faulty`] and [`Gated`] around any resolver or store.
 
 mod check;
 pub mod checks;
@@ -46,6 +46,6 @@ mod harness;
 mod support;
 
 pub use check::{Check, Outcome, checks};
-pub use doubles::{Call, Counting, Faulty, Gated, Hold, ManualClock, Point, Slow};
+pub use doubles::{Call, Counting, Faulty, Gated, Hold, ManualClock, ManualFeed, Point, Slow};
 pub use fixture::{Faults, Fixture, NotApplicable, Verdict};
 pub use harness::run;

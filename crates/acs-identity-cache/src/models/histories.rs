@@ -1,15 +1,13 @@
 //! Random histories.
 
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use acs_identity_core::{AcsId, Clock, CustomerId};
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::{Config, Runner};
 
-use super::operations::{Op, run};
+use super::operations::{Op, or_leave, run};
 use super::oracle::{Bounds, Oracle};
 use super::restless::Restless;
 use super::sync::{all_over, begin};
@@ -26,6 +24,8 @@ pub(super) struct Scenario {
     pub(super) tasks: usize,
     pub(super) length: usize,
     pub(super) ids: usize,
+    /// How many seconds pass at a time.
+    pub(super) waits: &'static [u64],
     pub(super) faults: Faults,
     pub(super) feed: bool,
     pub(super) timers: bool,
@@ -45,6 +45,7 @@ pub(super) enum Act {
     Create,
     Replace,
     ReplaceForAWhile,
+    ReplaceMany,
     Unlink,
     Erase,
     Purge,
@@ -55,6 +56,7 @@ pub(super) enum Act {
     /// Time passes.
     Wait,
     Feed,
+    FeedEnds,
     NewsOfAll,
 }
 
@@ -63,6 +65,7 @@ pub(super) const BASE: Scenario = Scenario {
     tasks: 4,
     length: 4,
     ids: 2,
+    waits: &[3, 15, 35, 110],
     faults: Faults { down: 0, panics: 0, hangs: 0, unknown: 0 },
     feed: false,
     timers: false,
@@ -138,6 +141,11 @@ async fn history(scenario: Scenario, off: Option<Guard>) -> Result<(), String> {
     if scenario.refresh {
         options = options.refresh_ahead(0.9);
     }
+    // Both tables, in turn.
+    #[cfg(feature = "quick-cache")]
+    if thread_rng().gen_range(0..2) == 0 {
+        options = options.table(crate::TableKind::QuickCache);
+    }
     let cached = options.build();
     for n in 0..scenario.ids {
         if thread_rng().gen_range(0..4) > 0 {
@@ -184,147 +192,21 @@ async fn act(scenario: &Scenario, cached: &ReadThrough<World>, world: &World, or
         Act::Page => Op::Page(owner),
         Act::Create => Op::Create(one, owner),
         Act::Replace => Op::Replace(one, owner, None),
-        Act::ReplaceForAWhile => Op::Replace(one, owner, Some(Duration::from_secs(30))),
+        Act::ReplaceForAWhile => Op::Replace(one, owner, Some(Duration::from_secs(5))),
+        Act::ReplaceMany => Op::ReplaceMany((0..scenario.ids).map(|n| (id(n), owner.clone())).collect()),
         Act::Unlink => Op::Unlink(one),
         Act::Erase => Op::Erase(owner),
         Act::Purge => Op::Purge(one),
         Act::PurgeCustomer => Op::PurgeCustomer(owner),
         Act::PurgeAll => Op::PurgeAll,
         Act::Elsewhere => return world.foreign(&one, (random.gen_range(0..3) > 0).then_some(&owner)),
-        Act::Wait => return world.pass([3, 15, 35, 110][random.gen_range(0..4)]),
+        Act::Wait => return world.pass(scenario.waits[random.gen_range(0..scenario.waits.len())]),
         Act::Feed => return world.set_feed(random.gen_range(0..2) == 0),
+        Act::FeedEnds => return world.end_feed(),
         Act::NewsOfAll => return world.tell_all(),
     };
     let leaves = scenario.leave > 0 && random.gen_range(0..16) < scenario.leave;
-    let mut patience = if leaves { random.gen_range(0..6) } else { usize::MAX };
-    let mut running = pin!(run(&op, cached, oracle));
     // One who leaves drops the call at some point where it waits.
-    std::future::poll_fn(|context| {
-        if let Poll::Ready(()) = running.as_mut().poll(context) {
-            return Poll::Ready(());
-        }
-        if patience == usize::MAX {
-            return Poll::Pending;
-        }
-        if patience == 0 {
-            return Poll::Ready(());
-        }
-        patience -= 1;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
-
-mod tests {
-    use super::*;
-
-    use Act::*;
-
-    const READS: Scenario = Scenario { acts: &[Read, Read, ReadNow, Roster, Page], ..BASE };
-    const WRITES: Scenario = Scenario {
-        acts: &[
-            Read,
-            Read,
-            Read,
-            ReadNow,
-            Roster,
-            Page,
-            Page,
-            Create,
-            Replace,
-            Replace,
-            Unlink,
-            Erase,
-            Purge,
-            PurgeCustomer,
-            PurgeAll,
-            Elsewhere,
-            Elsewhere,
-        ],
-        ..BASE
-    };
-    const TIME: Scenario = Scenario {
-        acts: &[Read, Read, ReadNow, Roster, Page, Replace, ReplaceForAWhile, Elsewhere, Elsewhere, Wait, Wait],
-        ..BASE
-    };
-    const FEED: Scenario = Scenario {
-        acts: &[Read, Read, ReadNow, Page, Roster, Replace, Erase, Elsewhere, Elsewhere, Feed, NewsOfAll],
-        feed: true,
-        ..BASE
-    };
-    const UNKNOWN: Scenario = Scenario {
-        acts: &[Read, Read, ReadNow, Page, Roster, Create, Replace, Unlink, Erase, Wait, Wait],
-        faults: Faults { unknown: 8, ..BASE.faults },
-        ..BASE
-    };
-
-    fn check(scenario: Scenario) {
-        let n: usize = std::env::var("N").map_or(1000, |n| n.parse().unwrap());
-        let seed: u64 = std::env::var("SEED").map_or(1, |n| n.parse().unwrap());
-        let started = Instant::now();
-        let (count, wrong) = explore(scenario, None, seed, n);
-        eprintln!("{count} in {:?}", started.elapsed());
-        assert!(wrong.is_none(), "{}", wrong.unwrap());
-    }
-
-    #[test]
-    fn reads() {
-        check(READS);
-    }
-    #[test]
-    fn reads_faulty() {
-        check(Scenario { faults: Faults { down: 2, panics: 2, ..BASE.faults }, leave: 4, ..READS });
-    }
-    #[test]
-    fn writes() {
-        check(WRITES);
-    }
-    #[test]
-    fn writes_faulty() {
-        check(Scenario {
-            faults: Faults { down: 1, panics: 1, ..BASE.faults },
-            leave: 3,
-            batches_at_once: 1,
-            ..WRITES
-        });
-    }
-    #[test]
-    fn time() {
-        check(TIME);
-    }
-    #[test]
-    fn time_ahead() {
-        check(Scenario { refresh: true, ..TIME });
-    }
-    #[test]
-    fn feed() {
-        check(FEED);
-    }
-    #[test]
-    fn unknown() {
-        check(UNKNOWN);
-    }
-    #[test]
-    fn stale() {
-        check(Scenario { stale: true, faults: Faults { down: 4, ..BASE.faults }, ..TIME });
-    }
-    #[test]
-    fn stale_writes() {
-        check(Scenario { stale: true, faults: Faults { down: 4, ..BASE.faults }, ..WRITES });
-    }
-    #[test]
-    fn stale_feed() {
-        check(Scenario { stale: true, faults: Faults { down: 4, ..BASE.faults }, ..FEED });
-    }
-    #[test]
-    fn timers() {
-        check(Scenario {
-            stale: true,
-            timers: true,
-            faults: Faults { hangs: 2, down: 1, ..BASE.faults },
-            leave: 2,
-            ..UNKNOWN
-        });
-    }
+    let looks = leaves.then(|| random.gen_range(0..6));
+    or_leave(run(&op, cached, oracle), looks).await;
 }

@@ -14,28 +14,28 @@ use std::time::Duration;
 use acs_identity_core::{AcsId, CustomerId, ErrorKind, Freshness, Mapping, Resolution, Result};
 
 /// A moment of the history.
-pub type Step = u64;
+pub(crate) type Step = u64;
 
 /// What orders the versions of an ACS ID: the revision, and then whether it is the absence that followed it.
-pub type Order = (u64, bool);
+pub(crate) type Order = (u64, bool);
 
 /// The cache's options, as far as they bound how old an answer may be.
 #[derive(Debug, Clone, Copy)]
-pub struct Bounds {
-    pub lifetime: Duration,
-    pub absent_lifetime: Duration,
-    pub stale_for: Duration,
-    pub patience: Duration,
-    pub write_deadline: Duration,
+pub(crate) struct Bounds {
+    pub(crate) lifetime: Duration,
+    pub(crate) absent_lifetime: Duration,
+    pub(crate) stale_for: Duration,
+    pub(crate) patience: Duration,
+    pub(crate) write_deadline: Duration,
     /// Whether a caller may be told that it took too long.
-    pub timers: bool,
+    pub(crate) timers: bool,
     /// Whether one load of an ACS ID at a time is all that there may be, as nothing happens that asks for another.
-    pub one_load: bool,
+    pub(crate) one_load: bool,
 }
 
 /// What is known to have changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum What {
+pub(crate) enum What {
     /// The answer for an ACS ID.
     Id(AcsId),
     /// What pages show of an ACS ID.
@@ -51,14 +51,14 @@ pub enum What {
 
 /// Since when it has to be as it is returned.
 #[derive(Debug, Clone)]
-pub enum Since {
+pub(crate) enum Since {
     Moment(Step),
     Version(AcsId, Order),
 }
 
 /// Who is asked for.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Asked {
+pub(crate) enum Asked {
     Id(AcsId),
     Page(CustomerId),
 }
@@ -112,7 +112,7 @@ struct Floor {
 
 /// A read that has begun.
 #[derive(Debug, Clone)]
-pub struct Begun {
+pub(crate) struct Begun {
     at: Step,
     clock: u64,
     /// When the oldest load began that may be joined.
@@ -145,7 +145,10 @@ struct History {
     floors: Vec<Floor>,
     /// Versions written by a backend for which nobody waited any more, and the task that had waited.
     late: Vec<(AcsId, Order, usize)>,
+    /// When mappings expired.
+    expired: Vec<(AcsId, Order, u64)>,
     ended: BTreeMap<usize, Step>,
+    /// Before which versions there was nothing.
     followed_absence: Vec<(AcsId, Order)>,
     erasures: Vec<(CustomerId, (Step, Step), bool)>,
     /// From when until when the feed was known not to work.
@@ -157,7 +160,7 @@ struct History {
 }
 
 #[derive(Debug)]
-pub struct Oracle {
+pub(crate) struct Oracle {
     bounds: Bounds,
     history: Mutex<History>,
 }
@@ -167,7 +170,7 @@ fn micros(time: Duration) -> u64 {
 }
 
 impl Oracle {
-    pub fn new(bounds: Bounds) -> Self {
+    pub(crate) fn new(bounds: Bounds) -> Self {
         let history = History { clock: vec![(0, 0)], ..History::default() };
         Self { bounds, history: Mutex::new(history) }
     }
@@ -177,7 +180,7 @@ impl Oracle {
     }
 
     /// The next step, with a word for the story.
-    pub fn step(&self, what: impl Into<String>) -> Step {
+    pub(crate) fn step(&self, what: impl Into<String>) -> Step {
         let mut history = self.history();
         history.now += 1;
         let now = history.now;
@@ -185,13 +188,13 @@ impl Oracle {
         now
     }
 
-    pub fn clock_moved(&self, now: u64) {
+    pub(crate) fn clock_moved(&self, now: u64) {
         let step = self.step(format!("clock: {} s", now / 1_000_000));
         self.history().clock.push((step, now));
     }
 
     /// A version was written between two steps. Whoever tells of it first, knows best.
-    pub fn written(
+    pub(crate) fn written(
         &self,
         id: &AcsId,
         order: Order,
@@ -207,38 +210,43 @@ impl Oracle {
     }
 
     /// From now on this is known.
-    pub fn know(&self, what: What, since: Since) {
+    pub(crate) fn know(&self, what: What, since: Since) {
         let mut history = self.history();
         let from = history.now;
         history.floors.push(Floor { from, what, since });
     }
 
     /// A version was written for which a task waits no more: it was told that the outcome is unknown.
-    pub fn late(&self, id: &AcsId, order: Order, task: usize) {
+    pub(crate) fn late(&self, id: &AcsId, order: Order, task: usize) {
         self.history().late.push((id.clone(), order, task));
     }
 
+    /// A mapping has expired.
+    pub(crate) fn expired(&self, id: &AcsId, order: Order, at: u64) {
+        self.history().expired.push((id.clone(), order, at));
+    }
+
     /// A task of the cache is over.
-    pub fn task_ended(&self, task: usize) {
+    pub(crate) fn task_ended(&self, task: usize) {
         let mut history = self.history();
         let now = history.now;
         history.ended.insert(task, now);
     }
 
-    /// A version took the place of nothing.
-    pub fn followed_absence(&self, id: &AcsId, order: Order) {
+    /// A version took the place of nothing, or there was nothing at the end.
+    pub(crate) fn followed_absence(&self, id: &AcsId, order: Order) {
         self.history().followed_absence.push((id.clone(), order));
     }
 
     /// An erasure began at that step and is over; whether the cache knows that it was done.
-    pub fn erased(&self, customer: &CustomerId, begun: Step, is_known: bool) {
+    pub(crate) fn erased(&self, customer: &CustomerId, begun: Step, is_known: bool) {
         let mut history = self.history();
         let end = history.now;
         history.erasures.push((customer.clone(), (begun, end), is_known));
     }
 
     /// The feed was lost, or is live; it is known from now on.
-    pub fn deaf(&self, deaf: bool) {
+    pub(crate) fn deaf(&self, deaf: bool) {
         let mut history = self.history();
         let now = history.now;
         match (history.deaf.last_mut(), deaf) {
@@ -250,7 +258,7 @@ impl Oracle {
     }
 
     /// A load begins; the number is for [`load_ended`](Self::load_ended).
-    pub fn load_begun(&self, asked: Asked, task: usize) -> usize {
+    pub(crate) fn load_begun(&self, asked: Asked, task: usize) -> usize {
         let begun = self.step(format!("load of {asked:?} begins in task {task}"));
         let mut history = self.history();
         if self.bounds.one_load && history.loads.iter().any(|load| load.open && load.asked == asked) {
@@ -261,16 +269,16 @@ impl Oracle {
     }
 
     /// A load failed in a way that may be told.
-    pub fn load_failed(&self, load: usize) {
+    pub(crate) fn load_failed(&self, load: usize) {
         self.history().loads[load].failed = true;
     }
 
-    pub fn load_ended(&self, load: usize) {
+    pub(crate) fn load_ended(&self, load: usize) {
         self.history().loads[load].open = false;
     }
 
     /// A read begins.
-    pub fn begin(&self, asked: &Asked) -> Begun {
+    pub(crate) fn begin(&self, asked: &Asked) -> Begun {
         let at = self.step(format!("read of {asked:?} begins"));
         let history = self.history();
         let open = history.loads.iter().filter(|load| load.asked == *asked && !history.ended.contains_key(&load.task));
@@ -285,7 +293,7 @@ impl Oracle {
         self.history().reads.push(Read { begun, end, asked, answer });
     }
 
-    pub fn resolved(&self, begun: Begun, id: &AcsId, answer: &Result<Option<Resolution>>) {
+    pub(crate) fn resolved(&self, begun: Begun, id: &AcsId, answer: &Result<Option<Resolution>>) {
         let answer = match answer {
             Err(error) => Answer::Failed(error.kind()),
             Ok(None) => Answer::Absent,
@@ -298,7 +306,7 @@ impl Oracle {
         self.end(begun, Asked::Id(id.clone()), answer);
     }
 
-    pub fn listed(&self, begun: Begun, customer: &CustomerId, page: &Result<Vec<Mapping>>) {
+    pub(crate) fn listed(&self, begun: Begun, customer: &CustomerId, page: &Result<Vec<Mapping>>) {
         let answer = match page {
             Err(error) => Answer::Failed(error.kind()),
             Ok(items) => Answer::Page(items.iter().map(|item| (item.acs_id.clone(), item.revision.get())).collect()),
@@ -307,7 +315,7 @@ impl Oracle {
     }
 
     /// How many reads there were, or the story of what went wrong.
-    pub fn verdict(&self) -> std::result::Result<usize, String> {
+    pub(crate) fn verdict(&self) -> std::result::Result<usize, String> {
         let mut history = self.history();
         history.settle(&self.bounds);
         let told = history.wrong.clone().map_or(Ok(()), Err);
@@ -326,12 +334,17 @@ impl Oracle {
 impl History {
     /// What is known only at the end.
     fn settle(&mut self, bounds: &Bounds) {
+        self.find_erased();
         let mut floors = Vec::new();
-        for (id, order, task) in &self.late {
-            // Nothing is kept until the write can't be applied any more, and who joined a load of that time may still get its answer.
-            let told = self.ended.get(task).map(|step| self.clock_at(*step));
-            let until = told.map(|told| told + micros(bounds.write_deadline) + micros(bounds.patience));
-            if let Some(from) = until.and_then(|until| self.first_step_at(until)) {
+        // Nothing is kept until a late write can't be applied any more.
+        let settled = self.late.iter().filter_map(|(id, order, task)| {
+            let told = self.clock_at(*self.ended.get(task)?);
+            Some((id, order, told + micros(bounds.write_deadline)))
+        });
+        let expired = self.expired.iter().map(|(id, order, at)| (id, order, *at));
+        for (id, order, at) in settled.chain(expired) {
+            // Who joined a load from before may still get its answer.
+            if let Some(from) = self.first_step_at(at + micros(bounds.patience)) {
                 for what in [What::Id(id.clone()), What::Shown(id.clone())] {
                     floors.push(Floor { from, what, since: Since::Version(id.clone(), *order) });
                 }
@@ -352,6 +365,30 @@ impl History {
             }
         }
         self.floors.extend(floors);
+    }
+
+    /// An erasure does not say what it has removed: whatever was gone, and not by an unlinking.
+    fn find_erased(&mut self) {
+        for (id, order) in std::mem::take(&mut self.followed_absence) {
+            let Some(versions) = self.versions.get_mut(&id) else { continue };
+            let place = versions.partition_point(|version| version.order < order);
+            let Some(Version { order: (revision, false), customer: Some(customer), written, .. }) =
+                place.checked_sub(1).map(|before| &versions[before])
+            else {
+                continue;
+            };
+            let end = versions.get(place).map_or(Step::MAX, |next| next.written.1);
+            let there = |(begun, ended): &(Step, Step)| *begun < end && *ended > written.0;
+            let erasures = || self.erasures.iter().filter(|erasure| erasure.0 == *customer).map(|erasure| erasure.1);
+            let begun = erasures().filter(there).map(|(begun, _)| begun).min();
+            let ended = erasures().filter(there).map(|(_, ended)| ended).max();
+            let (Some(begun), Some(ended)) = (begun, ended) else {
+                self.wrong.get_or_insert(format!("{:?} was gone and nobody had removed it", id.as_str()));
+                continue;
+            };
+            let erased = Version { order: (*revision, true), customer: None, written: (begun, ended), erased: true };
+            versions.insert(place, erased);
+        }
     }
 
     fn clock_at(&self, step: Step) -> u64 {
@@ -392,8 +429,8 @@ impl History {
     fn may_fail(&self, read: &Read, kind: ErrorKind, bounds: &Bounds) -> bool {
         let before = self.loads.iter().filter(|load| load.failed && load.begun <= read.end);
         let of_it = before.clone().any(|load| load.asked == read.asked && load.begun >= read.begun.joinable);
-        // The breaker.
-        let refused = kind == ErrorKind::Unavailable && before.count() >= 5;
+        // By the breaker, which also counts what took too long.
+        let refused = kind == ErrorKind::Unavailable && (bounds.timers || before.count() >= 5);
         of_it || refused || (bounds.timers && kind == ErrorKind::Timeout)
     }
 

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::pin;
-use std::task::{Poll, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
 use futures::channel::oneshot;
@@ -19,6 +19,9 @@ use crate::sync::Guard;
 /// The longest time, in turns that it gives to others, for which a timer may wait.
 const LONGEST: usize = 40;
 
+/// Who is told which task of the cache is over.
+type Listener = Box<dyn Fn(usize)>;
+
 // All tasks of an execution run on one thread, that of the test.
 thread_local! {
     static OFF: Cell<Option<Guard>> = const { Cell::new(None) };
@@ -26,7 +29,7 @@ thread_local! {
     /// Tasks that are not over, and who waits for that.
     static LIVE: Cell<usize> = const { Cell::new(0) };
     static WAITS: Cell<Option<Waker>> = const { Cell::new(None) };
-    static WHEN_ENDED: RefCell<Option<Box<dyn Fn(usize)>>> = RefCell::default();
+    static WHEN_ENDED: RefCell<Option<Listener>> = RefCell::default();
 }
 
 /// Begins an execution: with a guard switched off, or none, with timers or without, and with somebody who is told which task of the cache is over.
@@ -73,10 +76,10 @@ impl Drop for Live {
 pub(crate) async fn all_over() {
     std::future::poll_fn(|context| {
         if LIVE.get() == 0 {
-            return Poll::Ready(());
+            return std::task::Poll::Ready(());
         }
         WAITS.set(Some(context.waker().clone()));
-        Poll::Pending
+        std::task::Poll::Pending
     })
     .await;
 }
@@ -107,11 +110,13 @@ pub(crate) async fn timeout<F: Future>(_: Duration, future: F) -> Option<F::Outp
     }
 }
 
-/// Moments are not compared by anyone.
-pub(crate) type Moment = ();
+/// A moment is as good as how far ahead it is: there is no time but the order of the tasks.
+pub(crate) type Moment = Duration;
 
-pub(crate) fn moment(_: Duration) -> Moment {}
+pub(crate) fn moment(ahead: Duration) -> Moment {
+    ahead
+}
 
-pub(crate) async fn timeout_at<F: Future>(_: Moment, future: F) -> Option<F::Output> {
-    timeout(Duration::ZERO, future).await
+pub(crate) async fn timeout_at<F: Future>(moment: Moment, future: F) -> Option<F::Output> {
+    timeout(moment, future).await
 }

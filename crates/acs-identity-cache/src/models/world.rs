@@ -6,9 +6,9 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use acs_identity_core::{
-    AcsId, Answer, Answers, Capabilities, Change, ChangeFeed, Clock, CustomerId, Error, ErrorKind, Expect, Imported,
-    Link, Linked, LostReason, Mapping, MappingStore, Page, PageRequest, Resolution, Resolver, Result, Revision,
-    Timestamp, When,
+    AcsId, Answers, Capabilities, Change, ChangeFeed, Clock, CustomerId, Error, ErrorKind, Expect, Imported, Link,
+    Linked, LostReason, Mapping, MappingStore, Page, PageRequest, Resolution, Resolver, Result, Revision, Timestamp,
+    When,
 };
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -54,6 +54,8 @@ struct State {
 struct Feed {
     subscribed: bool,
     is_lost: bool,
+    /// Whether the stream is to end.
+    ends: bool,
     news: VecDeque<(Change, Step, Option<Order>)>,
     /// What the follower has been told last.
     told: Option<(Change, Step, Option<Order>)>,
@@ -96,8 +98,8 @@ impl World {
             state.mappings.values().filter(|mapping| mapping.is_expired(now)).cloned().collect();
         for mapping in expired {
             let order = self.removed(&mut state, &mapping, "expired", false);
-            self.oracle().know(What::Id(mapping.acs_id.clone()), Since::Version(mapping.acs_id.clone(), order));
-            self.oracle().know(What::Shown(mapping.acs_id.clone()), Since::Version(mapping.acs_id, order));
+            let at = mapping.expires_at.map_or(0, Timestamp::as_micros);
+            self.oracle().expired(&mapping.acs_id, order, at);
         }
     }
 
@@ -118,6 +120,16 @@ impl World {
             state.feed.is_lost = !works;
             let change = if works { Change::Live } else { Change::Lost(LostReason::Disconnected) };
             state.feed.tell(change, step, None);
+        }
+    }
+
+    /// The stream of the feed ends.
+    pub(super) fn end_feed(&self) {
+        let mut state = self.state();
+        if state.feed.subscribed {
+            self.oracle().step("the feed ends");
+            state.feed = Feed { ends: true, waker: state.feed.waker.take(), ..Feed::default() };
+            state.feed.wake();
         }
     }
 
@@ -210,7 +222,10 @@ impl World {
         }
         let answer = read(&self.state());
         self.oracle().step(format!("task {} has read", me()));
-        dawdle().await;
+        // Now and then for long enough that much happens meanwhile.
+        for _ in 0..if happens(4) { 8 } else { 1 } {
+            dawdle().await;
+        }
         Ok(answer)
     }
 
@@ -230,7 +245,11 @@ impl World {
         let (tell, told) = oneshot::channel();
         let leaves = Leaves { world: self.clone(), at: Arc::default() };
         let (world, left, task) = (self.clone(), leaves.at.clone(), me());
+        let is_lost = happens(faults.unknown);
         spawn(async move {
+            for _ in 0..if is_lost { thread_rng().gen_range(0..8) } else { 0 } {
+                dawdle().await;
+            }
             let outcome = loop {
                 dawdle().await;
                 let mut state = world.state();
@@ -250,7 +269,7 @@ impl World {
             dawdle().await;
             let _ = tell.send(outcome);
         });
-        if happens(faults.unknown) {
+        if is_lost {
             dawdle().await;
             self.oracle().step("the answer of a write is lost");
             return Err(Error::new(ErrorKind::OutcomeUnknown, "lost"));
@@ -302,9 +321,13 @@ impl Feed {
     fn tell(&mut self, change: Change, step: Step, order: Option<Order>) {
         if self.subscribed {
             self.news.push_back((change, step, order));
-            if let Some(waker) = self.waker.take() {
-                waker.wake();
-            }
+            self.wake();
+        }
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
         }
     }
 
@@ -354,10 +377,15 @@ fn said(change: &Change) -> String {
 impl ChangeFeed for World {
     fn changes(&self) -> BoxStream<'static, Change> {
         let world = self.clone();
+        // Whoever subscribes again knows that the last subscription is over.
+        self.oracle().deaf(true);
         let news = stream::poll_fn(move |context| {
             let told = world.state().feed.told.take();
             world.heeded(told);
             let mut state = world.state();
+            if std::mem::take(&mut state.feed.ends) {
+                return Poll::Ready(None);
+            }
             if !state.feed.subscribed && !state.feed.is_lost {
                 state.feed.subscribed = true;
                 let step = world.oracle().step("the feed is subscribed to");

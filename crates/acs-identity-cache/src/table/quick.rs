@@ -14,8 +14,8 @@ pub(crate) struct Quick<K, T>(Cache<Hashed<K>, Entry<T>, Weight<T>, AsItIs, Coun
 
 impl<K: Key, T: Clone + Send + Sync + 'static> Quick<K, T> {
     pub(super) fn new(capacity: u64, weight: fn(&T) -> u32, counters: Arc<Counters>) -> Self {
-        // It makes room for all that it expects, which is no more than most caches hold.
-        let items = usize::try_from(capacity).unwrap_or(usize::MAX).min(100_000);
+        // It reserves room for all that it expects, of which only what is used takes memory. Growing later would copy all.
+        let items = usize::try_from(capacity).unwrap_or(usize::MAX).min(1_000_000);
         Self(Cache::with(items, capacity, Weight(weight), AsItIs::default(), Count(counters)))
     }
 

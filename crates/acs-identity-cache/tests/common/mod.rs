@@ -1,12 +1,19 @@
 //! Short ways to say what the tests say often.
 #![allow(dead_code, unreachable_pub)]
 
+mod source;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use acs_identity_cache::ReadThrough;
-use acs_identity_core::{AcsId, Clock, CustomerId, Link, MappingStore, MemoryStore, PageRequest, Resolver};
+use acs_identity_cache::{ReadThrough, ReadThroughBuilder};
+use acs_identity_core::{
+    AcsId, Answer, Answers, Clock, CustomerId, Error, ErrorKind, Freshness, Link, MappingStore, MemoryStore,
+    PageRequest, Resolver,
+};
 use acs_identity_testkit::ManualClock;
+pub use source::{RuntimeClock, Source};
+use tokio::task::JoinHandle;
 
 pub fn id(text: &str) -> AcsId {
     AcsId::new(text).expect("a legal ACS ID")
@@ -49,4 +56,49 @@ where
         .write_deadline(Duration::from_secs(30))
         .build();
     (cached, store, clock)
+}
+
+/// A cache over a source, both by the runtime's time, which is to be paused; without jitter.
+pub fn on_runtime_clock(source: &Arc<Source>) -> ReadThroughBuilder<Arc<Source>> {
+    ReadThrough::builder(source.clone())
+        .clock(Arc::new(RuntimeClock::new()))
+        .jitter(0.0)
+        .lifetime(Duration::from_secs(100))
+        .absent_lifetime(Duration::from_secs(100))
+}
+
+/// Lets everything happen that can happen without time. Only in a runtime whose time is paused: it goes on when there is nothing else to do.
+pub async fn settle() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+/// Asks in a task of its own.
+pub fn asking<R: Resolver + 'static>(cached: &ReadThrough<R>, acs_id: &str) -> JoinHandle<Answer> {
+    let (cached, id) = (cached.clone(), id(acs_id));
+    tokio::spawn(async move { cached.resolve(&id).await })
+}
+
+/// Asks for several in a task of its own.
+pub fn asking_for<R: Resolver + 'static>(cached: &ReadThrough<R>, acs_ids: &[&str]) -> JoinHandle<Answers> {
+    let (cached, ids) = (cached.clone(), ids(acs_ids));
+    tokio::spawn(async move { cached.resolve_many(&ids).await })
+}
+
+pub fn ids(texts: &[&str]) -> Vec<AcsId> {
+    texts.iter().map(|text| id(text)).collect()
+}
+
+/// The customer of an answer, or the kind of its error.
+pub fn said(answer: &Answer) -> Result<Option<&str>, ErrorKind> {
+    let found = answer.as_ref().map_err(Error::kind)?;
+    Ok(found.as_ref().map(|found| found.customer_id().as_str()))
+}
+
+/// How old an answer says that it is; `None` of a fresh one.
+pub fn age(answer: &Answer) -> Option<Duration> {
+    let found = answer.as_ref().expect("an answer").as_ref().expect("a customer");
+    match found.freshness() {
+        Freshness::Stale { age } => Some(age),
+        _ => None,
+    }
 }
