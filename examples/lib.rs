@@ -1,9 +1,16 @@
-//! What the examples share: how they end, and how they name a file.
+//! What the examples share: how they end, how they name a file, and which resource of ACS they use.
+
+mod resource;
 
 use std::error::Error;
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+
+use acs_identity::Excerpt;
+
+pub use resource::{Resource, told};
 
 /// Whatever can go wrong in an example; its text is one sentence.
 pub type Failure = Box<dyn Error>;
@@ -32,4 +39,10 @@ pub fn complain(sentence: &str) {
 /// The name of a file, fit for one line.
 pub fn shown(path: &Path) -> String {
     path.to_string_lossy().replace(char::is_control, "\u{fffd}")
+}
+
+/// The name of an option that does not exist, without a value that may be private.
+pub fn option_name(arg: &OsStr) -> String {
+    let name = arg.as_encoded_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
+    Excerpt(name).to_string()
 }
