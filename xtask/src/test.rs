@@ -36,7 +36,7 @@ pub(crate) fn run(args: &[String]) -> Result {
 fn models() -> Result {
     let started = Instant::now();
     println!("test: the models of the cache ...");
-    let mut test = cargo(["test", "-p", "acs-identity-cache", "--lib"]);
+    let mut test = cargo(["test", "-p", "acs-identity-cache", "--lib", "--all-features"]);
     test.env("RUSTFLAGS", "--cfg acs_identity_model").env("CARGO_TARGET_DIR", root().join("target/model"));
     run_command(test)?;
     println!("test: the models of the cache ok ({:.1} s)", started.elapsed().as_secs_f64());

@@ -21,7 +21,7 @@ use crate::sync::{AtomicU32, AtomicU64, Guard, Mutex, Ordering, is_on, lock};
 
 // In a model there are few keys, and what shares a shard is to be met with.
 const PLACES: usize = if cfg!(acs_identity_model) { 1 << 8 } else { 1 << 14 };
-const SHARDS: usize = if cfg!(acs_identity_model) { 1 } else { 16 };
+const SHARDS: usize = if cfg!(acs_identity_model) { 2 } else { 16 };
 
 /// What is asked by: an ACS ID or a customer ID.
 pub(crate) trait Key: Hash + Eq + Clone + Send + Sync + 'static {

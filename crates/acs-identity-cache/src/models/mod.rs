@@ -81,7 +81,7 @@ mod tests {
 
     /// Nothing goes wrong in any of so many histories. One that does is told, step by step.
     fn holds(scenario: Scenario) {
-        let (count, wrong) = explore(scenario, None, often("SEED", 1), often("N", 1500) as usize);
+        let (count, wrong) = explore(scenario, None, often("SEED", 1), often("N", 800) as usize);
         if let Some(story) = wrong {
             panic!("history {count}: {story}");
         }

@@ -1,23 +1,22 @@
 //! What is behind the cache in a model: a store with a change feed and a clock, all of which keep the cache waiting.
 
+mod news;
+mod store;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use acs_identity_core::{
-    AcsId, Answers, Capabilities, Change, ChangeFeed, Clock, CustomerId, Error, ErrorKind, Expect, Imported, Link,
-    Linked, LostReason, Mapping, MappingStore, Page, PageRequest, Resolution, Resolver, Result, Revision, Timestamp,
-    When,
+    AcsId, Change, Clock, CustomerId, Error, ErrorKind, Expect, Link, Linked, LostReason, Mapping, Resolution, Result,
+    Revision, Timestamp, When,
 };
-use async_trait::async_trait;
-use futures::StreamExt;
 use futures::channel::oneshot;
-use futures::stream::{self, BoxStream};
 use shuttle::future::yield_now;
 use shuttle::rand::{Rng, thread_rng};
 
-use super::oracle::{Asked, Oracle, Order, Since, Step, What};
+use super::oracle::{Asked, Oracle, Order, Step};
 use super::sync::{me, spawn};
 
 /// How often, of 16 times, what goes wrong.
@@ -317,95 +316,6 @@ impl Drop for Loads {
     }
 }
 
-impl Feed {
-    fn tell(&mut self, change: Change, step: Step, order: Option<Order>) {
-        if self.subscribed {
-            self.news.push_back((change, step, order));
-            self.wake();
-        }
-    }
-
-    fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-
-    fn tell_of(&mut self, id: &AcsId, customers: [Option<&CustomerId>; 2], step: Step, order: Order) {
-        if self.is_lost {
-            return;
-        }
-        // As revisions rise, that of an unlinking is above that of what was there.
-        let revision = Revision::new(order.0 + u64::from(order.1));
-        self.tell(Change::Acs(id.clone(), Some(revision)), step, Some(order));
-        for customer in customers.into_iter().flatten() {
-            self.tell(Change::Customer(customer.clone()), step, None);
-        }
-    }
-}
-
-impl World {
-    /// What the follower was told last, it has heeded when it asks for more.
-    fn heeded(&self, told: Option<(Change, Step, Option<Order>)>) {
-        let Some((change, step, order)) = told else { return };
-        self.oracle().step(format!("heeded: {}", said(&change)));
-        let know = |what, since| self.oracle().know(what, since);
-        match (change, order) {
-            (Change::Acs(id, _), Some(order)) => {
-                know(What::Id(id.clone()), Since::Version(id.clone(), order));
-                know(What::Shown(id.clone()), Since::Version(id, order));
-            }
-            (Change::Customer(customer), _) => {
-                know(What::Page(customer.clone()), Since::Moment(step));
-                know(What::Named(customer), Since::Moment(step));
-            }
-            (Change::Live, _) => know(What::Fresh, Since::Moment(step)),
-            (Change::All, _) => know(What::All, Since::Moment(step)),
-            _ => self.oracle().deaf(true),
-        }
-    }
-}
-
-fn said(change: &Change) -> String {
-    match change {
-        Change::Acs(id, revision) => format!("{:?} is at {revision:?}", id.as_str()),
-        Change::Customer(customer) => format!("{:?} has changed", customer.as_str()),
-        other => format!("{other:?}"),
-    }
-}
-
-impl ChangeFeed for World {
-    fn changes(&self) -> BoxStream<'static, Change> {
-        let world = self.clone();
-        // Whoever subscribes again knows that the last subscription is over.
-        self.oracle().deaf(true);
-        let news = stream::poll_fn(move |context| {
-            let told = world.state().feed.told.take();
-            world.heeded(told);
-            let mut state = world.state();
-            if std::mem::take(&mut state.feed.ends) {
-                return Poll::Ready(None);
-            }
-            if !state.feed.subscribed && !state.feed.is_lost {
-                state.feed.subscribed = true;
-                let step = world.oracle().step("the feed is subscribed to");
-                state.feed.tell(Change::Live, step, None);
-            }
-            let Some((change, mut step, order)) = state.feed.news.pop_front() else {
-                state.feed.waker = Some(context.waker().clone());
-                return Poll::Pending;
-            };
-            if change == Change::Live {
-                step = world.oracle().step("told: Live");
-                world.oracle().deaf(false);
-            }
-            state.feed.told = Some((change.clone(), step, order));
-            Poll::Ready(Some(change))
-        });
-        news.boxed()
-    }
-}
-
 impl Clock for World {
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.state().clock)
@@ -422,102 +332,4 @@ impl State {
         let remaining = mapping.expires_at.map(|end| end.since(Timestamp::from_micros(self.clock)));
         Some(Resolution::from(mapping.customer_id.clone()).at_revision(mapping.revision).lasting(remaining))
     }
-}
-
-#[async_trait]
-impl Resolver for World {
-    async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>> {
-        self.load(vec![Asked::Id(id.clone())], |state| state.resolution(id)).await
-    }
-
-    async fn resolve_many(&self, ids: &[AcsId]) -> Answers {
-        let asked = ids.iter().cloned().map(Asked::Id).collect();
-        let read = |state: &State| ids.iter().map(|id| (id.as_str(), state.resolution(id))).collect::<Vec<_>>();
-        match self.load(asked, read).await {
-            Ok(found) => Answers::each_by_id(ids, found.into_iter().map(|(id, one)| (id, Ok(one))), &Ok(None)),
-            Err(error) => Answers::failed(ids, &error),
-        }
-    }
-}
-
-#[async_trait]
-impl MappingStore for World {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::none()
-    }
-
-    async fn link(&self, link: Link) -> Result<Linked> {
-        let apply = move |world: &World, state: &mut State, written: &mut Vec<_>| {
-            Poll::Ready(world.apply_link(state, &link).map(|(linked, order)| {
-                written.push((link.acs_id.clone(), order));
-                linked
-            }))
-        };
-        self.write(apply).await
-    }
-
-    async fn link_many(&self, links: &[Link]) -> Vec<Result<Linked>> {
-        let mut outcomes = Vec::new();
-        for link in links {
-            outcomes.push(self.link(link.clone()).await);
-        }
-        outcomes
-    }
-
-    async fn import(&self, mappings: &[Mapping]) -> Vec<Result<Imported>> {
-        mappings.iter().map(|_| Err(Error::unsupported("not in this world"))).collect()
-    }
-
-    async fn unlink(&self, id: &AcsId, expect: Expect) -> Result<Option<Mapping>> {
-        let id = id.clone();
-        let apply = move |world: &World, state: &mut State, written: &mut Vec<_>| {
-            Poll::Ready(world.apply_unlink(state, &id, &expect, false).map(|gone| {
-                gone.map(|(mapping, order)| {
-                    written.push((id.clone(), order));
-                    mapping
-                })
-            }))
-        };
-        self.write(apply).await
-    }
-
-    async fn unlink_customer(&self, customer: &CustomerId) -> Result<u64> {
-        let (customer, mut left, mut count) = (customer.clone(), None, 0);
-        let apply = move |world: &World, state: &mut State, written: &mut Vec<_>| {
-            let there = || {
-                let his = state.mappings.values().filter(|mapping| mapping.customer_id == customer);
-                his.map(|mapping| mapping.acs_id.clone()).collect::<Vec<_>>()
-            };
-            let left = left.get_or_insert_with(there);
-            let Some(id) = left.pop() else { return Poll::Ready(Ok(count)) };
-            if let Ok(Some((_, order))) = world.apply_unlink(state, &id, &Expect::Customer(customer.clone()), true) {
-                written.push((id, order));
-                count += 1;
-            }
-            Poll::Pending
-        };
-        self.write(apply).await
-    }
-
-    async fn mappings_of(&self, customer: &CustomerId, _: PageRequest) -> Result<Page<Mapping>> {
-        let read = |state: &State| {
-            let his = state.mappings.values().filter(|mapping| mapping.customer_id == *customer);
-            Page::new(his.cloned().collect(), None, Timestamp::from_micros(state.clock))
-        };
-        self.load(vec![Asked::Page(customer.clone())], read).await
-    }
-
-    async fn scan(&self, _: PageRequest) -> Result<Page<Mapping>> {
-        Err(Error::unsupported("not in this world"))
-    }
-
-    async fn purge_expired(&self, _: u32) -> Result<u64> {
-        Ok(0)
-    }
-
-    async fn ping(&self) -> Result<()> {
-        Ok(())
-    }
-
-    async fn close(&self) {}
 }

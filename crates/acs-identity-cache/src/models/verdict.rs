@@ -1,0 +1,172 @@
+//! The oracle's verdict on a history: whether each read returned what it may.
+
+use std::time::Duration;
+
+use acs_identity_core::{AcsId, CustomerId, ErrorKind};
+
+use super::{Answer, Asked, Bounds, Floor, History, Order, Read, Since, Step, Version, What, micros};
+
+impl History {
+    /// What is known only at the end.
+    pub(super) fn settle(&mut self, bounds: &Bounds) {
+        self.find_erased();
+        let mut floors = Vec::new();
+        // Nothing is kept until a late write can't be applied any more.
+        let settled = self.late.iter().filter_map(|(id, order, task)| {
+            let told = self.clock_at(*self.ended.get(task)?);
+            Some((id, order, told + micros(bounds.write_deadline)))
+        });
+        let expired = self.expired.iter().map(|(id, order, at)| (id, order, *at));
+        for (id, order, at) in settled.chain(expired) {
+            // Who joined a load from before may still get its answer.
+            if let Some(from) = self.first_step_at(at + micros(bounds.patience)) {
+                for what in [What::Id(id.clone()), What::Shown(id.clone())] {
+                    floors.push(Floor { from, what, since: Since::Version(id.clone(), *order) });
+                }
+            }
+        }
+        for (customer, (begun, end), _) in self.erasures.iter().filter(|erasure| erasure.2) {
+            for (id, versions) in &self.versions {
+                for pair in
+                    versions.windows(2).filter(|pair| pair[1].erased && pair[0].customer.as_ref() == Some(customer))
+                {
+                    if *begun <= pair[1].written.0 && pair[1].written.1 <= *end {
+                        // Of an ID that the cache takes for another's it can't be known.
+                        for what in [What::Named(customer.clone()), What::Page(customer.clone())] {
+                            floors.push(Floor { from: *end, what, since: Since::Version(id.clone(), pair[1].order) });
+                        }
+                    }
+                }
+            }
+        }
+        self.floors.extend(floors);
+    }
+
+    /// An erasure does not say what it has removed: whatever was gone, and not by an unlinking.
+    fn find_erased(&mut self) {
+        for (id, order) in std::mem::take(&mut self.followed_absence) {
+            let Some(versions) = self.versions.get_mut(&id) else { continue };
+            let place = versions.partition_point(|version| version.order < order);
+            let Some(Version { order: (revision, false), customer: Some(customer), written, .. }) =
+                place.checked_sub(1).map(|before| &versions[before])
+            else {
+                continue;
+            };
+            let end = versions.get(place).map_or(Step::MAX, |next| next.written.1);
+            let there = |(begun, ended): &(Step, Step)| *begun < end && *ended > written.0;
+            let erasures = self.erasures.iter().filter(|erasure| erasure.0 == *customer).map(|erasure| erasure.1);
+            let suspects: Vec<(Step, Step)> = erasures.filter(there).collect();
+            let (Some(begun), Some(ended)) =
+                (suspects.iter().map(|(begun, _)| *begun).min(), suspects.iter().map(|(_, ended)| *ended).max())
+            else {
+                self.wrong.get_or_insert(format!("{:?} was gone and nobody had removed it", id.as_str()));
+                continue;
+            };
+            // If it may have been one of several, it need not be one that the cache knows of.
+            let erased = suspects.len() == 1;
+            let erased = Version { order: (*revision, true), customer: None, written: (begun, ended), erased };
+            versions.insert(place, erased);
+        }
+    }
+
+    fn clock_at(&self, step: Step) -> u64 {
+        self.clock.iter().rev().find(|(from, _)| *from <= step).map_or(0, |(_, shown)| *shown)
+    }
+
+    /// The first step at which the clock showed at least this.
+    fn first_step_at(&self, clock: u64) -> Option<Step> {
+        self.clock.iter().find(|(_, shown)| *shown >= clock).map(|(step, _)| *step)
+    }
+
+    pub(super) fn judge(&self, read: &Read, bounds: &Bounds) -> std::result::Result<(), String> {
+        let fits = match (&read.answer, &read.asked) {
+            (Answer::Failed(kind), _) => self.may_fail(read, *kind, bounds),
+            (Answer::Found { revision, customer, stale }, Asked::Id(id)) => {
+                let mut age = bounds.lifetime;
+                let mut known = vec![What::All, What::Id(id.clone()), What::Named(customer.clone())];
+                if *stale {
+                    age += bounds.stale_for;
+                } else {
+                    known.push(What::Fresh);
+                }
+                let floor = self.floor(read, &known, age.max(bounds.patience), *stale);
+                self.held(id, read.end, &floor)
+                    .any(|version| version.order == (*revision, false) && version.customer.as_ref() == Some(customer))
+            }
+            (Answer::Absent, Asked::Id(id)) => {
+                let known = [What::All, What::Id(id.clone()), What::Fresh];
+                let floor = self.floor(read, &known, bounds.absent_lifetime.max(bounds.patience), false);
+                self.held(id, read.end, &floor).any(|version| version.customer.is_none())
+            }
+            (Answer::Page(items), Asked::Page(customer)) => self.was_the_page(read, customer, items, bounds),
+            _ => false,
+        };
+        if fits { Ok(()) } else { Err(format!("{}: the answer may not be given: {read:?}", read.end)) }
+    }
+
+    fn may_fail(&self, read: &Read, kind: ErrorKind, bounds: &Bounds) -> bool {
+        let before = self.loads.iter().filter(|load| load.failed && load.begun <= read.end);
+        let of_it = before.clone().any(|load| load.asked == read.asked && load.begun >= read.begun.joinable);
+        // By the breaker, which also counts what took too long.
+        let refused = kind == ErrorKind::Unavailable && (bounds.timers || before.count() >= 5);
+        of_it || refused || (bounds.timers && kind == ErrorKind::Timeout)
+    }
+
+    /// What the cache knew, of all that counts for a read, when it began.
+    fn floor(&self, read: &Read, known: &[What], age: Duration, stale: bool) -> Known {
+        let begun = &read.begun;
+        let mut floor = Known { since: 0, versions: Vec::new() };
+        for known in self.floors.iter().filter(|floor| floor.from <= begun.at && known.contains(&floor.what)) {
+            match &known.since {
+                Since::Moment(step) => floor.since = floor.since.max(*step),
+                Since::Version(id, order) => floor.versions.push((id.clone(), *order)),
+            }
+        }
+        if let Some(oldest) = begun.clock.checked_sub(micros(age)) {
+            // Less than a lifetime ago.
+            floor.since = floor.since.max(self.first_step_at(oldest + 1).unwrap_or(begun.at));
+        }
+        if !stale && self.deaf.iter().any(|(from, to)| (*from..*to).contains(&begun.at)) {
+            floor.since = floor.since.max(begun.joinable);
+        }
+        floor
+    }
+
+    /// The versions of an ACS ID that may have been there at some moment from a floor to an end.
+    fn held<'a>(&'a self, id: &'a AcsId, end: Step, floor: &'a Known) -> impl Iterator<Item = Version> + 'a {
+        let first = Version { order: (0, false), customer: None, written: (0, 0), erased: false };
+        let versions: Vec<Version> =
+            std::iter::once(first).chain(self.versions.get(id).into_iter().flatten().cloned()).collect();
+        (0..versions.len()).filter_map(move |at| {
+            let version = &versions[at];
+            let next = versions.get(at + 1).map_or(Step::MAX, |next| next.written.1);
+            let known = floor.versions.iter().all(|(of, order)| of != id || *order <= version.order);
+            (known && version.written.0 <= end && floor.since.max(version.written.0) < next).then(|| version.clone())
+        })
+    }
+
+    fn was_the_page(&self, read: &Read, customer: &CustomerId, items: &[(AcsId, u64)], bounds: &Bounds) -> bool {
+        let mut known = vec![What::All, What::Fresh, What::Page(customer.clone())];
+        known.extend(items.iter().map(|(id, _)| What::Shown(id.clone())));
+        let age = if items.is_empty() { bounds.absent_lifetime } else { bounds.lifetime };
+        let floor = self.floor(read, &known, age.max(bounds.patience), false);
+        let written = self.versions.values().flatten().flat_map(|version| [version.written.0, version.written.1]);
+        let mut moments = written.chain([floor.since, read.end]).filter(|at| (floor.since..=read.end).contains(at));
+        moments.any(|at| {
+            let floor = Known { since: at, versions: floor.versions.clone() };
+            self.versions.keys().all(|id| {
+                let shown = items.iter().find(|(item, _)| item == id).map(|(_, revision)| *revision);
+                self.held(id, at, &floor).any(|version| match shown {
+                    Some(revision) => version.order == (revision, false) && version.customer.as_ref() == Some(customer),
+                    None => version.customer.as_ref() != Some(customer),
+                })
+            }) && items.iter().all(|(id, _)| self.versions.contains_key(id))
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Known {
+    since: Step,
+    versions: Vec<(AcsId, Order)>,
+}
