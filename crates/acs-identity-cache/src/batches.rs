@@ -1,7 +1,8 @@
 //! Gathers loads of single ACS IDs into batches.
 //!
-//! A load that finds fewer batches under way than there may be goes at once. The others wait for the end of one of these, and
-//! then go together. So a lone lookup waits for nothing, and the busier the source is, the larger the batches are.
+//! A load that finds fewer batches under way than there may be goes at once, with those that came until its task runs. The others wait
+//! for the end of one of these, and then go together: also those of callers who got their answers from it and ask on, as they
+//! run before it takes the next batch. So a lone lookup waits for nothing, and the busier the source is, the larger the batches are.
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -16,7 +17,7 @@ use crate::flight::late;
 use crate::guarded::caught;
 use crate::lane;
 use crate::read_through::Shared;
-use crate::sync::{Mutex, lock, spawn, timeout};
+use crate::sync::{Mutex, MutexGuard, lock, pause, spawn, timeout};
 use crate::traced::{self, Direction};
 use crate::values::micros;
 
@@ -64,16 +65,21 @@ impl Batches {
 
     /// The next batch of who has a right of this round. If there is none, the right is given back.
     fn next(&self, round: u64) -> Option<Vec<Load>> {
+        let mut queue = self.with_right(round)?;
+        Some(queue.take(self.size))
+    }
+
+    /// The queue for who has a right of this round, if somebody waits. If nobody does, the right is given back.
+    fn with_right(&self, round: u64) -> Option<MutexGuard<'_, Queue>> {
         let mut queue = lock(&self.queue);
         if queue.round != round {
             return None;
         }
-        let batch = queue.take(self.size);
-        if batch.is_empty() {
+        if queue.waiting.is_empty() {
             queue.under_way -= 1;
             return None;
         }
-        Some(batch)
+        Some(queue)
     }
 }
 
@@ -89,21 +95,21 @@ impl<R: Resolver + 'static> Shared<R> {
             }
             return;
         }
-        let mut begun = Vec::new();
-        let round = {
+        let (begun, round) = {
             let mut queue = lock(&self.batches.queue);
             queue.expire(now, micros(self.load_deadline));
             queue.waiting.extend(&mut loads);
-            while queue.under_way < self.batches.at_once && !queue.waiting.is_empty() {
-                queue.under_way += 1;
+            // Also if a task that takes these loads has begun, but not run yet: its runtime may stand still.
+            let begun = queue.waiting.len().div_ceil(self.batches.size).min(self.batches.at_once - queue.under_way);
+            queue.under_way += begun;
+            if begun > 0 {
                 queue.moved = now;
-                begun.push(queue.take(self.batches.size));
             }
-            queue.round
+            (begun, queue.round)
         };
-        for batch in begun {
+        for _ in 0..begun {
             let turn = Turn { shared: self.clone(), right: Some(round) };
-            spawn(self.tasks.track_future(turn.run(batch)));
+            spawn(self.tasks.track_future(turn.run()));
         }
     }
 }
@@ -117,24 +123,36 @@ struct Turn<R: Resolver + 'static> {
 
 impl<R: Resolver + 'static> Turn<R> {
     /// Runs a batch, and then others as long as some wait.
-    async fn run(mut self, first: Vec<Load>) {
-        let mut batch = first;
-        loop {
+    async fn run(mut self) {
+        while let Some(batch) = self.next() {
             self.load(batch).await;
-            let Some(next) = self.right.and_then(|right| self.shared.batches.next(right)) else {
+            let Some(right) = self.right else { return };
+            if self.shared.batches.with_right(right).is_none() {
                 self.right = None;
                 return;
-            };
-            batch = next;
+            }
+            // Those who have their answers now may ask on, which is to go with those who wait.
+            pause().await;
         }
+    }
+
+    fn next(&mut self) -> Option<Vec<Load>> {
+        let next = self.shared.batches.next(self.right?);
+        if next.is_none() {
+            self.right = None;
+        }
+        next
     }
 
     /// Gives the right to those who wait, as this batch takes too long, or its runtime is shutting down.
     fn pass_on(&mut self) {
-        let right = self.right.take();
-        if let Some(next) = right.and_then(|right| self.shared.batches.next(right)) {
-            let turn = Turn { shared: self.shared.clone(), right };
-            spawn(self.shared.tasks.track_future(turn.run(next)));
+        if let (Some(round), Some(next)) = (self.right, self.next()) {
+            self.right = None;
+            let mut turn = Self { shared: self.shared.clone(), right: Some(round) };
+            spawn(self.shared.tasks.track_future(async move {
+                turn.load(next).await;
+                turn.run().await;
+            }));
         }
     }
 

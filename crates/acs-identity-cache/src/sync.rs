@@ -2,12 +2,12 @@
 
 #[cfg(not(acs_identity_model))]
 pub(crate) use real::{
-    AtomicU32, AtomicU64, Moment, Mutex, MutexGuard, Ordering, is_on, moment, spawn, timeout, timeout_at,
+    AtomicU32, AtomicU64, Moment, Mutex, MutexGuard, Ordering, is_on, moment, pause, spawn, timeout, timeout_at,
 };
 
 #[cfg(acs_identity_model)]
 pub(crate) use crate::models::sync::{
-    AtomicU32, AtomicU64, Moment, Mutex, MutexGuard, Ordering, is_on, moment, spawn, timeout, timeout_at,
+    AtomicU32, AtomicU64, Moment, Mutex, MutexGuard, Ordering, is_on, moment, pause, spawn, timeout, timeout_at,
 };
 
 use std::sync::PoisonError;
@@ -58,6 +58,11 @@ mod real {
     /// The future's output, or `None` if the time has passed before.
     pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
         tokio::time::timeout(limit, future).await.ok()
+    }
+
+    /// Lets those run first who can.
+    pub(crate) async fn pause() {
+        tokio::task::yield_now().await;
     }
 
     /// A time by the runtime's clock.

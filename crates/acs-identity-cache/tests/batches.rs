@@ -53,7 +53,9 @@ async fn no_call_is_for_more_than_the_batch_size() {
     let source = Arc::new(Source::held());
     let cached = cached(&source, 10, 1);
     let names = names(35);
-    let asked: Vec<_> = names.iter().map(|name| asking(&cached, name)).collect();
+    let mut asked = vec![asking(&cached, &names[0])];
+    settle().await;
+    asked.extend(names[1..].iter().map(|name| asking(&cached, name)));
     settle().await;
     source.let_through(100);
     for (name, asked) in names.iter().zip(asked) {
@@ -217,7 +219,9 @@ async fn a_batch_that_has_an_answer_too_few_is_asked_for_in_parts() {
 async fn a_batch_whose_callers_have_all_left_is_kept_and_so_are_those_behind_it() {
     let source = Arc::new(Source::held());
     let cached = cached(&source, 2, 1);
-    let mut asked = vec![asking(&cached, "id0"), asking(&cached, "id1"), asking(&cached, "id2")];
+    let mut asked = vec![asking(&cached, "id0")];
+    settle().await;
+    asked.extend(["id1", "id2"].map(|id| asking(&cached, id)));
     settle().await;
     let roster = asking_for(&cached, &["id3", "id4"]);
     settle().await;
@@ -236,13 +240,15 @@ async fn a_batch_whose_callers_have_all_left_is_kept_and_so_are_those_behind_it(
 async fn an_id_that_is_purged_while_its_load_waits_is_asked_for_after_that() {
     let source = Arc::new(Source::held());
     let cached = cached(&source, 500, 1);
-    let asked = ["id1", "id2", "id3"].map(|id| asking(&cached, id));
+    let first = asking(&cached, "id1");
+    settle().await;
+    let asked = ["id2", "id3"].map(|id| asking(&cached, id));
     settle().await;
     cached.purge(&id("id2"));
     let again = asking(&cached, "id2");
     settle().await;
     source.let_through(2);
-    for asked in asked.into_iter().chain([again]) {
+    for asked in asked.into_iter().chain([first, again]) {
         assert!(asked.await.unwrap().is_ok());
     }
     // Both loads of it are in one call, and only the younger is kept.
@@ -307,9 +313,11 @@ fn calls_on_runtimes_that_stand_still_stand_in_nobodys_way_for_longer_than_the_d
     }
     driven.block_on(async {
         source.hold();
-        let _asked = ["id3", "id4", "id5", "id6"].map(|id| asking(&cached, id));
         let calls = source.count();
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        for id in ["id3", "id4", "id5", "id6"] {
+            asking(&cached, id);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         assert_eq!(source.count(), calls + 2);
     });
 }

@@ -110,6 +110,10 @@ pub(crate) async fn timeout<F: Future>(_: Duration, future: F) -> Option<F::Outp
     }
 }
 
+pub(crate) async fn pause() {
+    yield_now().await;
+}
+
 /// A moment is as good as how far ahead it is: there is no time but the order of the tasks.
 pub(crate) type Moment = Duration;
 
