@@ -1,10 +1,13 @@
 //! Commands to private servers of Redis.
 
 use std::collections::HashMap;
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ::redis::{Client, Cmd, FromRedisValue, RedisResult};
+use ::redis::{Client, Cmd, FromRedisValue, RedisError, RedisResult};
 
 /// The longest time that servers take to agree on anything.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -19,13 +22,24 @@ pub(crate) fn ask<T: FromRedisValue>(port: u16, command: &Cmd) -> Result<T, Stri
         connection.set_write_timeout(Some(patience))?;
         command.query(&mut connection)
     };
-    answer().map_err(|error| {
+    // A signal, such as that a server was stopped or goes on, ends a read that has a time limit.
+    let mut answered = answer();
+    while answered.as_ref().is_err_and(is_interrupted) {
+        answered = answer();
+    }
+    answered.map_err(|error| {
         let name = command.args_iter().next().map(|arg| match arg {
             ::redis::Arg::Simple(name) => String::from_utf8_lossy(name).into_owned(),
             _ => String::new(),
         });
         format!("Redis on port {port} does not do {}: {error}", name.unwrap_or_default())
     })
+}
+
+fn is_interrupted(error: &RedisError) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<Arc<dyn Error + Send + Sync>>());
+    let cause = source.and_then(|source| source.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::Interrupted)
 }
 
 /// Runs one command whose answer is `OK`.
@@ -67,4 +81,15 @@ pub(crate) fn at_once<T: Send>(
         let done = jobs.into_iter().map(|job| job.join().unwrap_or_else(|_| Err("a start panicked".to_owned())));
         done.collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interruption_is_told_from_other_failures() {
+        let interrupted = |kind: io::ErrorKind| is_interrupted(&io::Error::from(kind).into());
+        assert!(interrupted(io::ErrorKind::Interrupted) && !interrupted(io::ErrorKind::TimedOut));
+    }
 }
