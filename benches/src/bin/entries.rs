@@ -1,15 +1,13 @@
 //! `cache.bytes_per_entry_vs_handwritten` and `cache.bytes_per_entry_quick_vs_handwritten`: what a cached answer takes over what an entry of a
 //! hand-written cache takes, moka's async one with a lifetime.
-//!
-//! Measured as the growth of the resident memory of a process of its own, so what the allocator adds is in it.
 
 use std::error::Error;
-use std::process::Command;
 
 use acs_identity_bench::by_hand::moka_cache;
 use acs_identity_bench::ids::{acs_id, customer};
+use acs_identity_bench::memory::{in_process, measure};
+use acs_identity_bench::print;
 use acs_identity_bench::rounds::Comparison;
-use acs_identity_bench::{print, resident};
 use acs_identity_cache::{ReadThrough, TableKind};
 use acs_identity_core::{AcsId, CustomerId, Resolver, resolver_fn};
 use tokio::runtime::Builder;
@@ -34,35 +32,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Bytes of one entry, measured in a fresh process.
-fn in_process(which: &str) -> f64 {
-    let myself = std::env::current_exe().expect("the path of this program");
-    let output = Command::new(myself).arg(which).output().expect("this program can be started");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number")
-}
-
-#[allow(clippy::print_stdout)]
-fn report(before: f64) -> Result<(), Box<dyn Error>> {
-    println!("{}", (resident()? - before) / ENTRIES as f64);
-    Ok(())
-}
-
 fn ours(table: TableKind) -> Result<(), Box<dyn Error>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let users = resolver_fn(|id: AcsId| async move {
         let number = id.as_str().rsplit('-').next().and_then(|hex| usize::from_str_radix(hex, 16).ok());
         Ok(number.map(|number| CustomerId::new(customer(number)).expect("a customer")))
     });
-    let before = resident()?;
-    let cached = ReadThrough::builder(users).table(table).capacity(2 * ENTRIES as u64).build();
-    runtime.block_on(async {
-        for n in 0..ENTRIES {
-            assert!(cached.resolve(&acs_id(n).parse()?).await?.is_some());
-        }
-        Ok::<(), acs_identity_core::Error>(())
+    let cached = measure(ENTRIES, || {
+        let cached = ReadThrough::builder(users).table(table).capacity(2 * ENTRIES as u64).build();
+        runtime.block_on(async {
+            for n in 0..ENTRIES {
+                assert!(cached.resolve(&acs_id(n).parse()?).await?.is_some());
+            }
+            Ok::<(), acs_identity_core::Error>(())
+        })?;
+        Ok(cached)
     })?;
-    report(before)?;
     let last = acs_id(ENTRIES - 1).parse()?;
     assert!(cached.resolve_now(&last).is_some(), "it is still there");
     Ok(())
@@ -70,9 +55,8 @@ fn ours(table: TableKind) -> Result<(), Box<dyn Error>> {
 
 fn theirs() -> Result<(), Box<dyn Error>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let before = resident()?;
-    let cache = runtime.block_on(moka_cache::filled(ENTRIES, |n| (acs_id(n), customer(n))));
-    report(before)?;
+    let filled = || Ok(runtime.block_on(moka_cache::filled(ENTRIES, |n| (acs_id(n), customer(n)))));
+    let cache = measure(ENTRIES, filled)?;
     assert_eq!(cache.entry_count(), ENTRIES as u64);
     Ok(())
 }

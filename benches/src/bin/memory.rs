@@ -1,45 +1,26 @@
 //! `memory.bytes_vs_hashmaps`: what a million mappings take in the in-memory store over what they take in two hash maps.
-//!
-//! Measured as the growth of the resident memory of a process of its own, so what the allocator adds is in it.
 
 use std::error::Error;
-use std::process::Command;
 
 use acs_identity_bench::by_hand::hash_maps::ByHand;
 use acs_identity_bench::ids::{acs_id, customer};
+use acs_identity_bench::memory::{in_process, measure};
+use acs_identity_bench::print;
 use acs_identity_bench::rounds::Comparison;
-use acs_identity_bench::{print, resident};
 use acs_identity_core::{Link, MappingStore, MemoryStore, PageRequest};
 
 const MAPPINGS: usize = 1_000_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     match std::env::args().nth(1).as_deref() {
-        Some("ours") => report(ours),
-        Some("theirs") => report(theirs),
+        Some("ours") => measure(MAPPINGS, ours).map(drop),
+        Some("theirs") => measure(MAPPINGS, theirs).map(drop),
         _ => {
             let comparison = Comparison::measure(|| in_process("ours"), || in_process("theirs"));
             print("memory.bytes_vs_hashmaps", comparison.ratio(), "ratio", comparison.details("bytes per mapping"));
             Ok(())
         }
     }
-}
-
-/// Bytes of one mapping, measured in a fresh process.
-fn in_process(which: &str) -> f64 {
-    let myself = std::env::current_exe().expect("the path of this program");
-    let output = Command::new(myself).arg(which).output().expect("this program can be started");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number")
-}
-
-#[allow(clippy::print_stdout)]
-fn report<T>(build: impl FnOnce() -> Result<T, Box<dyn Error>>) -> Result<(), Box<dyn Error>> {
-    let before = resident()?;
-    let built = build()?;
-    println!("{}", (resident()? - before) / MAPPINGS as f64);
-    drop(built);
-    Ok(())
 }
 
 fn ours() -> Result<MemoryStore, Box<dyn Error>> {

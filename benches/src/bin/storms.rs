@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use acs_identity_bench::ids::{acs_id, customer};
-use acs_identity_bench::{print, resident};
+use acs_identity_bench::memory::resident;
+use acs_identity_bench::print;
 use acs_identity_cache::{ReadThrough, TableKind};
 use acs_identity_core::{AcsId, Answers, CustomerId, IdentityMap, Resolution, Resolver};
 use serde_json::json;

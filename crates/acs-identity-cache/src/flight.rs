@@ -1,9 +1,12 @@
 //! One load under way, and those who wait for it.
 
+use std::sync::Arc;
+
 use acs_identity_core::{Error, ErrorKind, Result};
 use tokio::sync::SetOnce;
 
-use crate::sync::{AtomicU64, Moment, Ordering, timeout_at};
+use crate::sync::{AtomicU64, Guard, Moment, Ordering, is_on, timeout_at};
+use crate::values::{Cached, micros};
 
 /// A load of one key. Whoever waits may go away at any point; the load goes on in its own task.
 #[derive(Debug)]
@@ -55,6 +58,41 @@ impl<V: Clone> Flight<V> {
             Some(answer) => answer.clone(),
             None => Err(late()),
         }
+    }
+}
+
+/// A caller's place in a load.
+#[derive(Debug)]
+pub(crate) struct Seat<V> {
+    flight: Arc<Flight<V>>,
+    /// When the caller joined a load of somebody else, at the latest.
+    joined: Option<u64>,
+}
+
+impl<V: Cached> Seat<V> {
+    /// The place of who started the load.
+    pub(crate) fn first(flight: Arc<Flight<V>>) -> Self {
+        Self { flight, joined: None }
+    }
+
+    /// The place of who comes later.
+    pub(crate) fn joined(flight: Arc<Flight<V>>, now: u64) -> Self {
+        Self { flight, joined: Some(now) }
+    }
+
+    /// Waits for the answer, at most until then. `None` is that of a load that has begun so long before this caller joined it
+    /// that the answer may have expired in between.
+    ///
+    /// # Errors
+    /// The load's, and `Timeout`.
+    pub(crate) async fn wait(&self, until: Moment) -> Result<Option<V>> {
+        let answer = self.flight.wait(until).await?;
+        let age = self.joined.map_or(0, |joined| joined.saturating_sub(self.flight.started()));
+        Ok(match answer.remaining() {
+            Some(remaining) if micros(remaining) <= age && is_on(Guard::JoinedInTime) => None,
+            Some(_) => Some(answer.aged(age)),
+            None => Some(answer),
+        })
     }
 }
 

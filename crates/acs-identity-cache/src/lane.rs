@@ -20,7 +20,7 @@ use foldhash::quality::RandomState;
 use crate::barriers::{Barriers, Key, Side};
 use crate::clock::Time;
 use crate::counters::{Counters, Event};
-use crate::flight::Flight;
+use crate::flight::{Flight, Seat};
 use crate::sync::{Guard, Mutex, MutexGuard, is_on, lock};
 use crate::table::{Entry, Hashed, Table, TableKind};
 use crate::values::{Cached, Kept, micros};
@@ -63,7 +63,7 @@ pub(crate) enum Entered<K: Key, V: Cached> {
     /// An answer.
     Hit(Hit<V>),
     /// A load that somebody else started.
-    Joined(Arc<Flight<V>>),
+    Joined(Seat<V>),
     /// A load that this caller has to run.
     Leader(Load<K, V>),
 }
@@ -166,7 +166,7 @@ impl<K: Key, V: Cached> Lane<K, V> {
             Ok(load) => Entered::Leader(load),
             Err(flight) => {
                 self.counters.count(Event::Joined);
-                Entered::Joined(flight)
+                Entered::Joined(Seat::joined(flight, self.time.now().saturating_add(self.time.grain())))
             }
         }
     }
@@ -313,8 +313,9 @@ impl<K: Key, V: Cached> Load<K, V> {
         &self.key
     }
 
-    pub(crate) fn flight(&self) -> Arc<Flight<V>> {
-        self.flight.clone()
+    /// The place of who has started it.
+    pub(crate) fn seat(&self) -> Seat<V> {
+        Seat::first(self.flight.clone())
     }
 
     /// Says that the source is asked from now on.

@@ -15,7 +15,7 @@ use crate::breaker::Breaker;
 use crate::builder::ReadThroughBuilder;
 use crate::clock::Time;
 use crate::counters::{CacheStats, Counters};
-use crate::flight::Flight;
+use crate::flight::Seat;
 use crate::follow::Follower;
 use crate::lane::{Entered, Hit, Lane, Limits, Load};
 use crate::sync::{Moment, moment};
@@ -64,6 +64,7 @@ pub(crate) struct Shared<R> {
 }
 
 /// Until when a caller waits for fresh answers, and for any.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadlines {
     soft: Moment,
     hard: Moment,
@@ -154,22 +155,23 @@ impl<R> ReadThrough<R> {
 }
 
 impl<R> Shared<R> {
-    /// Waits for a load. If it takes long or fails, what was known before is the answer, where that is allowed.
+    /// Waits for a load. If it takes long or fails, what was known before is the answer, where that is allowed. `None` is
+    /// that of a load joined so late that its answer may be over: then the caller is to enter anew.
     pub(crate) async fn wait<K: Key, V: Cached>(
         &self,
         lane: &Lane<K, V>,
         key: &K,
-        flight: &Flight<V>,
+        seat: &Seat<V>,
         until: &Deadlines,
-    ) -> Result<V> {
-        let mut answer = flight.wait(until.soft).await;
+    ) -> Result<Option<V>> {
+        let mut answer = seat.wait(until.soft).await;
         if until.soft < until.hard && answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout) {
             if let Some(stale) = lane.get_stale(key) {
-                return Ok(stale);
+                return Ok(Some(stale));
             }
-            answer = flight.wait(until.hard).await;
+            answer = seat.wait(until.hard).await;
         }
-        answer.or_else(|error| self.stale(lane, key, error))
+        answer.or_else(|error| self.stale(lane, key, error).map(Some))
     }
 
     /// What was known before, instead of an error that says that the source was not there.
@@ -212,6 +214,25 @@ impl<R: Resolver + 'static> Shared<R> {
         }
         hit.value
     }
+
+    /// Finds the answer for an ID, or waits for it.
+    async fn look_up(self: &Arc<Self>, id: &AcsId, mut until: Option<Deadlines>) -> Answer {
+        loop {
+            let seat = match self.ids.enter(id, |_| true) {
+                Entered::Hit(hit) => return Ok(self.used(id, hit)),
+                Entered::Joined(seat) => seat,
+                Entered::Leader(load) => {
+                    let seat = load.seat();
+                    self.submit([load]);
+                    seat
+                }
+            };
+            let until = until.get_or_insert_with(|| self.deadlines());
+            if let Some(answer) = self.wait(&self.ids, id, &seat, until).await? {
+                return Ok(answer);
+            }
+        }
+    }
 }
 
 #[async_trait]
@@ -219,23 +240,14 @@ impl<R: Resolver + 'static> Shared<R> {
 impl<R: Resolver + 'static> Resolver for ReadThrough<R> {
     async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>> {
         self.0.follow();
-        let flight = match self.0.ids.enter(id, |_| true) {
-            Entered::Hit(hit) => return Ok(self.0.used(id, hit)),
-            Entered::Joined(flight) => flight,
-            Entered::Leader(load) => {
-                let flight = load.flight();
-                self.0.submit([load]);
-                flight
-            }
-        };
-        self.0.wait(&self.0.ids, id, &flight, &self.0.deadlines()).await
+        self.0.look_up(id, None).await
     }
 
     async fn resolve_many(&self, ids: &[AcsId]) -> Answers {
         self.0.follow();
         let until = self.0.deadlines();
         let mut known: Vec<(&str, Answer)> = Vec::with_capacity(ids.len());
-        let mut flights = Vec::new();
+        let mut waiting = Vec::new();
         let mut loads = Vec::new();
         let mut seen = HashSet::with_capacity(ids.len());
         for id in ids.iter().filter(|id| seen.insert(id.as_str())) {
@@ -244,9 +256,9 @@ impl<R: Resolver + 'static> Resolver for ReadThrough<R> {
                     loads.extend(self.0.renewal(&self.0.ids, id, &hit));
                     known.push((id.as_str(), Ok(hit.value)));
                 }
-                Entered::Joined(flight) => flights.push((id, flight)),
+                Entered::Joined(seat) => waiting.push((id, seat)),
                 Entered::Leader(load) => {
-                    flights.push((id, load.flight()));
+                    waiting.push((id, load.seat()));
                     loads.push(load);
                 }
             }
@@ -254,8 +266,12 @@ impl<R: Resolver + 'static> Resolver for ReadThrough<R> {
         if !loads.is_empty() {
             self.0.submit(loads);
         }
-        for (id, flight) in flights {
-            known.push((id.as_str(), self.0.wait(&self.0.ids, id, &flight, &until).await));
+        for (id, seat) in waiting {
+            let answer = match self.0.wait(&self.0.ids, id, &seat, &until).await.transpose() {
+                Some(answer) => answer,
+                None => self.0.look_up(id, Some(until)).await,
+            };
+            known.push((id.as_str(), answer));
         }
         let forgotten = Error::new(ErrorKind::Internal, "the ID was not asked");
         Answers::each_by_id(ids, known, &Err(forgotten))

@@ -34,6 +34,8 @@ pub(crate) enum Guard {
     FeedIsLive,
     /// A lifetime is counted from the start of the load.
     LifetimeFromStart,
+    /// An answer that may have expired since its load began is not given to who joined the load later.
+    JoinedInTime,
     /// What is known to have changed is not given out as stale either.
     StaleIsUnchanged,
 }

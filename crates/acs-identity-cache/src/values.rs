@@ -20,6 +20,9 @@ pub(crate) trait Cached: Clone + Send + Sync + 'static {
     /// How long it holds, counted from the start of its load; `None` if nothing in it expires.
     fn remaining(&self) -> Option<Duration>;
 
+    /// The same, so many microseconds later.
+    fn aged(self, age: u64) -> Self;
+
     /// What it names.
     fn named(&self) -> impl Iterator<Item = &Self::Named>;
 
@@ -85,6 +88,13 @@ impl Cached for Option<Resolution> {
 
     fn remaining(&self) -> Option<Duration> {
         self.as_ref().and_then(Resolution::remaining)
+    }
+
+    fn aged(self, age: u64) -> Self {
+        self.map(|resolution| {
+            let remaining = resolution.remaining();
+            resolution.lasting(remaining.map(|remaining| remaining.saturating_sub(Duration::from_micros(age))))
+        })
     }
 
     fn named(&self) -> impl Iterator<Item = &CustomerId> {
@@ -170,6 +180,11 @@ impl Cached for Listing {
         expiries.min().map(|soonest| soonest.since(self.page.read_at))
     }
 
+    fn aged(mut self, age: u64) -> Self {
+        self.age = Duration::from_micros(age);
+        self
+    }
+
     fn named(&self) -> impl Iterator<Item = &AcsId> {
         self.page.items.iter().map(|mapping| &mapping.acs_id)
     }
@@ -193,9 +208,8 @@ impl Kept<Self> for Listing {
         None
     }
 
-    fn give(mut self, age: u64) -> Self {
-        self.age = Duration::from_micros(age);
-        self
+    fn give(self, age: u64) -> Self {
+        self.aged(age)
     }
 
     /// A page has no place in which it could say so.

@@ -295,22 +295,28 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
 
     async fn first_page(&self, customer: &CustomerId, page: &PageRequest) -> Result<Listing> {
         self.0.follow();
-        let flight = match self.0.customers.enter(customer, |listing| listing.answers(page)) {
-            Entered::Hit(hit) => {
-                if let Some(load) = self.0.renewal(&self.0.customers, customer, &hit) {
-                    self.load_page(load, page.clone());
+        let mut until = None;
+        loop {
+            let seat = match self.0.customers.enter(customer, |listing| listing.answers(page)) {
+                Entered::Hit(hit) => {
+                    if let Some(load) = self.0.renewal(&self.0.customers, customer, &hit) {
+                        self.load_page(load, page.clone());
+                    }
+                    return Ok(hit.value);
                 }
-                return Ok(hit.value);
+                // Perhaps of another size; then its answer is of no use.
+                Entered::Joined(seat) => seat,
+                Entered::Leader(load) => {
+                    let seat = load.seat();
+                    self.load_page(load, page.clone());
+                    seat
+                }
+            };
+            let until = until.get_or_insert_with(|| self.0.deadlines());
+            if let Some(listing) = self.0.wait(&self.0.customers, customer, &seat, until).await? {
+                return Ok(listing);
             }
-            // Perhaps of another size; then its answer is of no use.
-            Entered::Joined(flight) => flight,
-            Entered::Leader(load) => {
-                let flight = load.flight();
-                self.load_page(load, page.clone());
-                flight
-            }
-        };
-        self.0.wait(&self.0.customers, customer, &flight, &self.0.deadlines()).await
+        }
     }
 
     fn load_page(&self, load: Load<CustomerId, Listing>, page: PageRequest) {

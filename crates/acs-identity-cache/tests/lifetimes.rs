@@ -2,14 +2,16 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use acs_identity_cache::{CacheStats, ReadThrough};
 use acs_identity_core::{
-    AcsId, CustomerId, ErrorKind, IdentityMap, Link, MappingStore, MemoryStore, PageRequest, Resolver, resolver_fn,
+    AcsId, CustomerId, ErrorKind, IdentityMap, Link, MappingStore, MemoryStore, PageRequest, Resolver, Revision,
+    resolver_fn,
 };
 use acs_identity_testkit::{Call, Counting};
-use common::{customer, id, ids_of, link, on_manual_clock, who};
+use common::{Source, asking, asking_for, customer, id, ids_of, link, on_manual_clock, on_runtime_clock, settle, who};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -69,6 +71,31 @@ async fn an_answer_never_outlives_its_mapping_and_its_lifetime_counts_down() {
     assert!(ids_of(&cached, "bob").await.is_empty());
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_joins_a_load_so_late_that_its_answer_may_be_over_is_given_one_that_is_not() {
+    let source = Arc::new(Source::held());
+    let cached = on_runtime_clock(&source).load_deadline(60 * SECOND).build();
+    let asked_at = async |at: u32| {
+        tokio::time::sleep(at * SECOND).await;
+        let asked = (asking(&cached, "brief"), asking_for(&cached, &["brief", "other"]));
+        settle().await;
+        asked
+    };
+    let (first, in_time, late) = (asked_at(0).await, asked_at(10).await, asked_at(30).await);
+    source.let_through(2);
+    settle().await;
+    assert_eq!(source.calls(), [vec!["brief"], vec!["other"], vec!["brief"]], "those who came late share a new load");
+    source.let_through(1);
+    for (asked, call, left) in [(first, 1, 30), (in_time, 1, 20), (late, 3, 30)] {
+        for answer in [asked.0.await.unwrap(), asked.1.await.unwrap().into_iter().next().unwrap()] {
+            let found = answer.unwrap().unwrap();
+            assert_eq!(found.revision(), Some(Revision::new(call)));
+            let told = found.remaining().unwrap();
+            assert!(told <= left * SECOND && told > (left - 1) * SECOND, "{told:?} of {left} s");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_page_tells_the_time_at_which_it_is_shown() {
     let (cached, _, clock) = on_manual_clock(|memory| memory);
@@ -98,7 +125,7 @@ async fn a_lifetime_of_zero_keeps_nothing() {
 #[tokio::test]
 async fn the_longest_lifetime_and_deadlines_are_taken_as_they_are() {
     let longest = Duration::MAX;
-    let store = std::sync::Arc::new(acs_identity_testkit::Faulty::new(MemoryStore::new()));
+    let store = Arc::new(acs_identity_testkit::Faulty::new(MemoryStore::new()));
     let cached = ReadThrough::builder(store.clone())
         .lifetime(longest)
         .absent_lifetime(longest)
@@ -125,7 +152,7 @@ async fn the_longest_lifetime_and_deadlines_are_taken_as_they_are() {
 async fn what_was_loaded_together_is_not_reloaded_together() {
     let clock = acs_identity_testkit::ManualClock::new();
     let cached = ReadThrough::builder(resolver_fn(async |_: AcsId| Ok(Some(CustomerId::from(1)))))
-        .clock(std::sync::Arc::new(clock.clone()))
+        .clock(Arc::new(clock.clone()))
         .lifetime(100 * SECOND)
         .jitter(0.2)
         .build();

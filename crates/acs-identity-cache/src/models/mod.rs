@@ -117,9 +117,12 @@ mod tests {
         holds(TIME);
     }
 
+    const EXPIRY: Scenario =
+        Scenario { acts: &[Read, Read, Page, ReplaceForAWhile, Wait], ids: 1, waits: &[3], ..BASE };
+
     #[test]
     fn no_answer_outlives_its_mapping() {
-        holds(Scenario { acts: &[Read, Read, Page, ReplaceForAWhile, Wait], ids: 1, waits: &[3], ..BASE });
+        holds(EXPIRY);
     }
 
     #[test]
@@ -221,6 +224,11 @@ mod tests {
     #[test]
     fn the_model_fails_without_lifetime_from_start() {
         fails_without(Guard::LifetimeFromStart, Scenario { acts: &[Read, Read, Elsewhere, Wait], ids: 1, ..BASE });
+    }
+
+    #[test]
+    fn the_model_fails_without_joined_in_time() {
+        fails_without(Guard::JoinedInTime, EXPIRY);
     }
 
     #[test]

@@ -11,15 +11,14 @@ impl History {
     pub(super) fn settle(&mut self, bounds: &Bounds) {
         self.find_erased();
         let mut floors = Vec::new();
-        // Nothing is kept until a late write can't be applied any more.
+        // Nothing is kept until a late write can't be applied any more, but who joined a load from before may still get its answer.
         let settled = self.late.iter().filter_map(|(id, order, task)| {
             let told = self.clock_at(*self.ended.get(task)?);
-            Some((id, order, told + micros(bounds.write_deadline)))
+            Some((id, order, told + micros(bounds.write_deadline) + micros(bounds.patience)))
         });
         let expired = self.expired.iter().map(|(id, order, at)| (id, order, *at));
         for (id, order, at) in settled.chain(expired) {
-            // Who joined a load from before may still get its answer.
-            if let Some(from) = self.first_step_at(at + micros(bounds.patience)) {
+            if let Some(from) = self.first_step_at(at) {
                 for what in [What::Id(id.clone()), What::Shown(id.clone())] {
                     floors.push(Floor { from, what, since: Since::Version(id.clone(), *order) });
                 }
