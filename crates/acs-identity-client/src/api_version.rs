@@ -46,8 +46,9 @@ impl Default for ApiVersion {
 pub(crate) enum Feature {
     TeamsExchange,
     Expiry,
-    CustomId,
-    UserDetail,
+    JoinScopes,
+    /// With the detail of a user, in which they are read back.
+    CustomIds,
 }
 
 impl ApiVersion {
@@ -57,8 +58,9 @@ impl ApiVersion {
         let (what, without): (_, &[&str]) = match feature {
             Feature::TeamsExchange => ("exchange of Teams users' tokens", &["2021-03-07"]),
             Feature::Expiry => ("choice of how long a token lasts", &["2021-03-07", "2022-06-01"]),
-            Feature::CustomId | Feature::UserDetail => (
-                if matches!(feature, Feature::CustomId) { "custom IDs" } else { "detail of a user" },
+            Feature::JoinScopes => ("scopes with join", &["2021-03-07", "2022-06-01", "2022-10-01"]),
+            Feature::CustomIds => (
+                "custom IDs and no detail of a user",
                 &["2021-03-07", "2022-06-01", "2022-10-01", "2023-10-01", "2025-06-30"],
             ),
         };
@@ -78,13 +80,14 @@ mod tests {
     #[test]
     fn what_a_version_lacks_is_unsupported_and_an_unknown_one_may_have_all() {
         let has = |version: ApiVersion| {
-            [Feature::TeamsExchange, Feature::Expiry, Feature::CustomId, Feature::UserDetail]
+            [Feature::TeamsExchange, Feature::Expiry, Feature::JoinScopes, Feature::CustomIds]
                 .map(|feature| version.require(feature).map_err(|error| error.kind()))
         };
         let no = Err(ErrorKind::Unsupported);
         assert_eq!(has(ApiVersion::V2021_03_07), [no; 4]);
         assert_eq!(has(ApiVersion::V2022_06_01), [Ok(()), no, no, no]);
-        assert_eq!(has(ApiVersion::default()), [Ok(()), Ok(()), no, no]);
+        assert_eq!(has(ApiVersion::V2022_10_01), [Ok(()), Ok(()), no, no]);
+        assert_eq!(has(ApiVersion::default()), [Ok(()), Ok(()), Ok(()), no]);
         assert_eq!(has(ApiVersion::V2025_03_02_PREVIEW), [Ok(()); 4]);
         assert_eq!(has("2031-01-01".parse().unwrap()), [Ok(()); 4]);
     }

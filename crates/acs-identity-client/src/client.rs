@@ -7,6 +7,7 @@ use std::time::Duration;
 use acs_identity_core::{AcsId, Error, Result};
 use azure_core::Uuid;
 use azure_core::credentials::{Secret, TokenCredential};
+use azure_core::http::headers::Header as _;
 use azure_core::http::headers::{ACCEPT, CLIENT_REQUEST_ID, CONTENT_TYPE};
 use azure_core::http::policies::Policy;
 use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
@@ -14,16 +15,20 @@ use azure_core::http::request::options::ClientRequestId;
 use azure_core::http::{
     ClientMethodOptions, Method, Pipeline, PipelineSendOptions, REDACTED_PATTERN, RawResponse, Request, Transport,
 };
+use hyper::header::HeaderValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
 
-use crate::call::{Call, Tries, Wire};
+use crate::call::Call;
 use crate::endpoint::{Endpoint, segment};
-use crate::error::{About, Effect};
-use crate::private::Private;
+use crate::error::{CallInfo, Effect};
+use crate::retry::{RetryGuard, pipeline_options};
+use crate::scrubber::Scrubber;
 use crate::signing::AccessKey;
-use crate::{ApiVersion, IdentityClientOptions, connection_string, transport};
+use crate::signing_transport::{Carrier, SigningTransport};
+use crate::transport::Http;
+use crate::{ApiVersion, IdentityClientOptions, connection_string};
 
 /// Of tokens for ACS from Entra ID; the official SDKs have two slashes, too.
 const ENTRA_SCOPE: &str = "https://communication.azure.com//.default";
@@ -53,20 +58,25 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 ///
 /// | kind | when |
 /// |---|---|
-/// | `InvalidInput` | the call is wrong; before any I/O, or the service says so (400) |
-/// | `Unsupported` | the api-version does not have that |
-/// | `Denied` | a wrong key, clock, token or host, or a user of another resource (401, 403); the message says what to look at |
+/// | `InvalidInput` | the call is wrong; before any I/O, or the service says so (400; 404 with `IdentityNotFound`: there is no such user) |
+/// | `Unsupported` | the api-version does not have that; of `get_user`, the custom ID, made elsewhere, is no [`CustomerId`](acs_identity_core::CustomerId) |
+/// | `Denied` | a wrong key, clock, token or host, or a user of another resource (401, 403); the credential gave no token; the message says what to look at |
 /// | `Conflict` | the custom ID has several users (`MultipleIdentitiesForCustomId`) |
-/// | `Unavailable`, `Timeout` | nothing was changed: no connection, throttled (429), or the service is in trouble, all tries and the deadline included |
-/// | `OutcomeUnknown` | a change was sent, and may have been made |
-/// | `Misconfigured` | the endpoint is not that of an ACS resource, or TLS cannot be set up |
-/// | `Internal` | an answer that is not documented |
+/// | `Unavailable`, `Timeout` | nothing was changed: no connection (DNS, TCP, TLS), throttled (429); of calls that change nothing, also a lost answer, 408 and 5xx; all tries and the deadline included |
+/// | `OutcomeUnknown` | a change may be at the service: there was a connection, and then no answer, one that cannot be read, 408 or 5xx |
+/// | `Misconfigured` | the endpoint is not that of an ACS resource (3xx, any other 404), or TLS cannot be set up |
+/// | `Internal` | an answer that is not documented; a request that a policy has made unfit for sending |
 ///
 /// # Retries
-/// Every call but one is idempotent and tried again after a lost connection, 408, 429 and 5xx, as
-/// [`client_options`](IdentityClientOptions::client_options) say, until the [`deadline`](IdentityClientOptions::deadline). The one is
-/// making a user without a custom ID: it is tried again only where it certainly was not carried out, on 429 and if no
-/// connection could be made. Otherwise it is `OutcomeUnknown`: ACS has no list of users, so a user whose ID got lost is lost.
+/// Every call that does not make a user is idempotent and tried again after a lost connection, a try without an answer, 408, 429 and 5xx, as
+/// [`client_options`](IdentityClientOptions::client_options) say, until the [`deadline`](IdentityClientOptions::deadline), and not
+/// before the time that the service asks for (`Retry-After`, whatever the status) with up to a quarter more at random.
+///
+/// Making a user without a custom ID is tried again only where it certainly was not carried out, on 429 and as long
+/// as there was no connection. Otherwise it is `OutcomeUnknown`: ACS has no list of users, so a user whose ID got lost is lost.
+///
+/// Making a user with a custom ID is idempotent only one call at a time. So where a try may still be at work at the service (no
+/// answer, 408, 502, 504) the next one begins no sooner than a [`try_timeout`](IdentityClientOptions::try_timeout) later.
 ///
 /// # Cancellation
 /// Any call may be dropped. Whether a request that was under way is carried out is unknown then.
@@ -82,7 +92,7 @@ struct Inner {
 }
 
 /// What an operation is done to.
-pub(crate) enum Place<'a> {
+pub(crate) enum Target<'a> {
     Users,
     /// With what follows the ID in the path.
     User(&'a AcsId, &'static str),
@@ -94,7 +104,7 @@ pub(crate) struct Operation<'a, B> {
     pub(crate) name: &'static str,
     pub(crate) effect: Effect,
     pub(crate) method: Method,
-    pub(crate) place: Place<'a>,
+    pub(crate) target: Target<'a>,
     pub(crate) body: Option<B>,
     /// Texts in the body that are nobody else's business.
     pub(crate) private: Vec<&'a str>,
@@ -143,16 +153,17 @@ impl IdentityClient {
         let options = options.unwrap_or_default();
         let endpoint = Endpoint::parse(endpoint, &options.api_version)?;
         let mut client_options = options.client_options;
-        let transport = match client_options.transport.take() {
-            Some(transport) => transport,
-            None => {
-                let authority = options.certificate_authority.as_deref();
-                transport::transport(endpoint.is_plain(), authority, options.try_timeout)?
-            }
+        let (authority, try_timeout) = (options.certificate_authority.as_deref(), options.try_timeout.min(LONGEST));
+        let carrier = match client_options.transport.take() {
+            Some(_) if authority.is_some() => return Err(unused("with a transport of its own")),
+            None if authority.is_some() && endpoint.is_plain() => return Err(unused("without encryption")),
+            Some(transport) => Carrier::Given(transport),
+            None => Carrier::Own(Http::new(endpoint.is_plain(), authority, try_timeout)?),
         };
         let signed = key.is_some();
-        client_options.transport = Some(Transport::with_policy(Arc::new(Wire { key, transport })));
-        let mut per_try: Vec<Arc<dyn Policy>> = vec![Arc::new(Tries { timeout: options.try_timeout.min(LONGEST) })];
+        let transport = SigningTransport { endpoint: endpoint.clone(), key, carrier };
+        client_options.transport = Some(Transport::with_policy(Arc::new(transport)));
+        let mut per_try: Vec<Arc<dyn Policy>> = vec![Arc::new(RetryGuard { try_timeout })];
         per_try.extend(authorization);
         let pipeline = Pipeline::new(
             option_env!("CARGO_PKG_NAME"),
@@ -160,7 +171,7 @@ impl IdentityClient {
             client_options,
             Vec::new(),
             per_try,
-            None,
+            Some(pipeline_options()),
         );
         let (api_version, deadline) = (options.api_version, options.deadline.min(LONGEST));
         Ok(Self(Arc::new(Inner { endpoint, pipeline, api_version, deadline, signed })))
@@ -178,28 +189,27 @@ impl IdentityClient {
         options: ClientMethodOptions<'_>,
     ) -> Result<Answer> {
         let inner = &*self.0;
-        let (path, shown, user) = match operation.place {
-            Place::Users => ("/identities".to_owned(), "/identities".to_owned(), None),
-            Place::TeamsUser => {
+        let (path, shown, user) = match operation.target {
+            Target::Users => ("/identities".into(), "/identities".into(), None),
+            Target::TeamsUser => {
                 let path = "/teamsUser/:exchangeAccessToken";
-                (path.to_owned(), path.to_owned(), None)
+                (path.into(), path.into(), None)
             }
-            Place::User(user, verb) => {
-                let encoded = segment(user)?;
-                let at = |id| format!("/identities/{id}{verb}");
-                (at(&*encoded), at(REDACTED_PATTERN), Some([user.as_str().to_owned(), encoded]))
+            Target::User(user, verb) => {
+                let at = |id: &str| format!("/identities/{id}{verb}");
+                (at(&segment(user)?), at(REDACTED_PATTERN), Some(user.as_str()))
             }
         };
-        let about = About {
+        let target = inner.endpoint.target(&path).map_err(|_| Error::invalid_input("the ACS ID fits in no address"))?;
+        let info = CallInfo {
             operation: operation.name,
             effect: operation.effect,
             of_user: user.is_some(),
             signed: inner.signed,
         };
-        let texts = user.iter().flatten().map(String::as_str).chain(operation.private);
-        let private = Private::of(texts);
+        let scrubber = Scrubber::of(user.into_iter().chain(operation.private));
         let deadline = Instant::now() + inner.deadline;
-        let call = Arc::new(Call::new(about, inner.endpoint.url(&path), private, deadline));
+        let call = Arc::new(Call::new(info, target, scrubber, deadline));
 
         let mut shown = inner.endpoint.url(&shown);
         if !inner.signed {
@@ -210,10 +220,13 @@ impl IdentityClient {
         request.insert_header(ACCEPT, "application/json");
         // As the policy for it would do, which looks for the header first at some cost.
         match options.context.value::<ClientRequestId>() {
+            Some(id) if HeaderValue::from_str(id.value().as_str()).is_err() => {
+                return Err(Error::invalid_input("the client request ID is not allowed in a header"));
+            }
             Some(id) => request.add_mandatory_header(id),
             None => request.insert_header(CLIENT_REQUEST_ID, Uuid::new_v4().to_string()),
         }
-        if matches!(operation.place, Place::Users | Place::TeamsUser) || operation.body.is_some() {
+        if user.is_none() || operation.body.is_some() {
             request.insert_header(CONTENT_TYPE, "application/json");
         }
         if let Some(body) = &operation.body {
@@ -231,6 +244,10 @@ impl IdentityClient {
             Ok(Err(error)) => Err(call.error(Some(&error))),
         }
     }
+}
+
+fn unused(how: &str) -> Error {
+    Error::invalid_input(format!("a client {how} has no use for a certificate authority"))
 }
 
 /// An answer that is a success.

@@ -1,17 +1,26 @@
 //! Where the service is: the address of an ACS resource.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use acs_identity_core::{AcsId, CommunicationIdentifier, Error, Excerpt, Result};
+use acs_identity_core::{AcsId, CommunicationIdentifier, Error, Redacted, Result};
 use azure_core::http::Url;
+use hyper::header::HeaderValue;
+use hyper::http::uri::{Authority, InvalidUri, Parts, PathAndQuery, Scheme};
+use hyper::{Uri, http};
 
 use crate::ApiVersion;
 
 /// The address of an ACS resource: `https`, or `http` to this machine; without path or login, and with the api-version that is
 /// spoken there.
 #[derive(Debug, Clone)]
-pub(crate) struct Endpoint(Url);
+pub(crate) struct Endpoint {
+    url: Url,
+    scheme: Scheme,
+    /// Without a port that is the scheme's own.
+    authority: Authority,
+    host: HeaderValue,
+}
 
 impl Endpoint {
     /// What is wrong is said without the text, in which there may be more than an address.
@@ -25,27 +34,56 @@ impl Endpoint {
         if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
             return bad("has more than scheme, host and port");
         }
-        match (url.scheme(), is_loopback(&url)) {
-            (_, None) => bad("has no host"),
-            ("https", _) | ("http", Some(true)) => {
-                url.set_query(Some(&format!("api-version={version}")));
-                Ok(Self(url))
+        let Some(host) = url.host_str() else { return bad("has no host") };
+        let scheme = match url.scheme() {
+            "https" => Scheme::HTTPS,
+            "http" if is_loopback(host) => Scheme::HTTP,
+            "http" => {
+                let message = "the endpoint is http, without encryption, which is for this machine alone";
+                return Err(Error::invalid_input(message));
             }
-            ("http", Some(false)) => {
-                Err(Error::invalid_input("the endpoint is http, without encryption, which is for this machine alone"))
-            }
-            _ => bad("is neither https nor http"),
-        }
+            _ => return bad("is neither https nor http"),
+        };
+        let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let (Ok(host), Ok(authority)) = (HeaderValue::from_str(&authority), Authority::try_from(authority)) else {
+            return bad("has a host that is not allowed in HTTP");
+        };
+        url.set_query(Some(&format!("api-version={version}")));
+        Ok(Self { url, scheme, authority, host })
     }
 
     /// Whether it is without encryption, to this machine.
     pub(crate) fn is_plain(&self) -> bool {
-        self.0.scheme() == "http"
+        self.scheme == Scheme::HTTP
+    }
+
+    /// Host, and port if it is not the scheme's own.
+    pub(crate) fn authority(&self) -> &str {
+        self.authority.as_str()
+    }
+
+    /// The same, as a header.
+    pub(crate) fn host(&self) -> &HeaderValue {
+        &self.host
+    }
+
+    /// `path`, as it goes on the wire, with the query.
+    pub(crate) fn target(&self, path: &str) -> std::result::Result<PathAndQuery, InvalidUri> {
+        PathAndQuery::try_from(format!("{path}?{}", self.url.query().unwrap_or_default()))
+    }
+
+    /// The address of what has this path and query.
+    pub(crate) fn uri(&self, target: PathAndQuery) -> http::Result<Uri> {
+        let mut parts = Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(target);
+        Ok(Uri::from_parts(parts)?)
     }
 
     /// The address of an operation; `path` as it goes on the wire.
     pub(crate) fn url(&self, path: &str) -> Url {
-        let mut url = self.0.clone();
+        let mut url = self.url.clone();
         url.set_path(path);
         url
     }
@@ -53,45 +91,50 @@ impl Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.as_str())
+        f.write_str(self.url.as_str())
     }
 }
 
-fn is_loopback(url: &Url) -> Option<bool> {
-    let host = url.host_str()?;
+fn is_loopback(host: &str) -> bool {
     let inner = host.trim_start_matches('[').trim_end_matches(']');
-    Some(
-        host == "localhost"
-            || inner.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
-            || inner.parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_loopback()),
-    )
+    host == "localhost"
+        || inner.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
+        || inner.parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// An ACS ID as a segment of a path: percent-encoded but for unreserved characters, as the official SDKs do.
+/// An ACS ID as a segment of a path.
 ///
-/// `InvalidInput` for IDs that are not of users of the Identity service, about whom it refuses every question.
+/// `InvalidInput` for what is certainly no user of an ACS resource: a phone, a Teams user, a bot. All else is left to the service:
+/// official SDKs take it for the ID of a communication user, in [some](CommunicationIdentifier::TeamsExtensionUser) releases, or once
+/// ACS makes IDs of a form that is not known here.
 pub(crate) fn segment(user: &AcsId) -> Result<String> {
-    if !matches!(user.identifier(), CommunicationIdentifier::CommunicationUser { .. }) {
-        return Err(Error::invalid_input(format!(
+    let identifier = user.identifier();
+    match identifier {
+        CommunicationIdentifier::PhoneNumber { .. }
+        | CommunicationIdentifier::MicrosoftTeamsUser { .. }
+        | CommunicationIdentifier::MicrosoftTeamsApp { .. } => Err(Error::invalid_input(format!(
             "the ACS ID is not of a communication user (such as 8:acs:…) but {}: {}",
-            user.identifier().kind(),
-            Excerpt(&user.as_str().as_bytes()[..user.as_str().len().min(8)])
-        )));
+            identifier.kind(),
+            Redacted(user.as_str())
+        ))),
+        // In an address they are not names but steps.
+        _ if matches!(user.as_str(), "." | "..") => Err(Error::invalid_input("the ACS ID is only dots")),
+        _ => Ok(encoded(user.as_str())),
     }
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let mut rest = user.as_str();
-    let mut segment = String::with_capacity(rest.len() + 16);
-    while let Some(at) = rest.bytes().position(|byte| !plain(byte)) {
-        segment.push_str(&rest[..at]);
-        // A character of several bytes is encoded as a whole, so that the rest begins with a character.
-        let one = rest[at..].chars().next().map_or(1, char::len_utf8);
-        for byte in rest[at..at + one].bytes() {
-            segment.push_str(&format!("%{byte:02X}"));
+}
+
+/// Percent-encoded but for unreserved characters, as the official SDKs do.
+pub(crate) fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len() + 16);
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Never fails.
+            let _ = write!(encoded, "%{byte:02X}");
         }
-        rest = &rest[at + one..];
     }
-    segment.push_str(rest);
-    Ok(segment)
+    encoded
 }
 
 #[cfg(test)]
@@ -137,13 +180,30 @@ mod tests {
     #[test]
     fn an_id_is_one_segment_whatever_is_in_it() {
         let endpoint = parse("https://contoso.communication.azure.com/").unwrap();
-        let url = |id: &str| {
+        let target = |id: &str| {
             let path = format!("/identities/{}", segment(&AcsId::new(id).unwrap()).unwrap());
-            endpoint.url(&path).to_string()
+            let target = endpoint.target(&path).unwrap();
+            let address = endpoint.uri(target.clone()).unwrap().to_string();
+            assert_eq!(address, format!("https://contoso.communication.azure.com{target}"));
+            assert_eq!(address, endpoint.url(&path).to_string());
+            target.to_string()
         };
-        let base = "https://contoso.communication.azure.com/identities/8%3Aacs%3A";
-        assert_eq!(url("8:acs:a-1_b"), format!("{base}a-1_b?api-version=2023-10-01"));
-        assert_eq!(url("8:acs:../x?y#z%é"), format!("{base}..%2Fx%3Fy%23z%25%C3%A9?api-version=2023-10-01"));
+        let base = "/identities/8%3Aacs%3A";
+        assert_eq!(target("8:acs:a-1_b"), format!("{base}a-1_b?api-version=2023-10-01"));
+        assert_eq!(target("8:acs:../x?y#z%é"), format!("{base}..%2Fx%3Fy%23z%25%C3%A9?api-version=2023-10-01"));
+    }
+
+    #[test]
+    fn a_port_that_is_the_schemes_own_is_not_in_the_authority() {
+        for (endpoint, authority) in [
+            ("https://contoso.communication.azure.com:443/", "contoso.communication.azure.com"),
+            ("http://localhost:80", "localhost"),
+            ("http://localhost:443", "localhost:443"),
+            ("http://[::1]:8080", "[::1]:8080"),
+        ] {
+            let endpoint = parse(endpoint).unwrap();
+            assert_eq!((endpoint.authority(), endpoint.host().to_str().unwrap()), (authority, authority));
+        }
     }
 
     proptest! {
@@ -165,16 +225,25 @@ mod tests {
     }
 
     #[test]
-    fn only_communication_users_are_asked_about() {
-        for good in ["8:acs:a_b", "8:gcch-acs:a_b", "8:dod-acs:a_b", "8:spool:a_b", "8:acs:a_wf_b_c"] {
+    fn what_is_certainly_no_user_of_a_resource_is_not_asked_about() {
+        for good in [
+            "8:acs:a_b",
+            "8:gcch-acs:a_b",
+            "8:dod-acs:a_b",
+            "8:spool:a_b",
+            "8:acs:a_wf_b_c",
+            "8:acs:a_b_c",
+            "48:x",
+            "...",
+        ] {
             assert!(segment(&AcsId::new(good).unwrap()).is_ok(), "{good}");
         }
-        for bad in
-            ["4:+14255550123", "8:orgid:private", "28:orgid:private", "8:acs:a_b_private", "48:private", "private-text"]
-        {
+        for bad in ["4:+14255550123", "4:911", "8:orgid:u", "8:dod:u", "8:teamsvisitor:u", "28:orgid:a"] {
             let error = segment(&AcsId::new(bad).unwrap()).unwrap_err().to_string();
-            assert!(error.contains("not of a communication user"), "{error}");
-            assert!(!error.contains("private\"") && !error.contains("5550123"), "{error}");
+            assert!(error.contains("not of a communication user") && !error.contains(bad), "{error}");
+        }
+        for bad in [".", ".."] {
+            assert!(segment(&AcsId::new(bad).unwrap()).is_err());
         }
     }
 }

@@ -3,7 +3,8 @@
 use acs_identity_core::{Error, ErrorKind};
 
 use crate::ServiceError;
-use crate::private::Private;
+use crate::call::Stage;
+use crate::scrubber::Scrubber;
 
 /// The name of the service in errors.
 const BACKEND: &str = "ACS Identity";
@@ -18,13 +19,15 @@ pub(crate) enum Effect {
     None,
     /// A change that is made once, however often the call is made.
     Repeatable,
+    /// The same as long as there is one call at a time: of several at once each may make a change.
+    Serial,
     /// A change for each time that the call is made.
     Once,
 }
 
 /// What is known of the request besides the answer.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct About {
+pub(crate) struct CallInfo {
     /// The name of the method.
     pub(crate) operation: &'static str,
     pub(crate) effect: Effect,
@@ -37,8 +40,8 @@ pub(crate) struct About {
 /// Everything that can go wrong between this crate and the service.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum Failure {
-    #[error("{}", advice(about, service))]
-    Service { about: About, service: Box<ServiceError> },
+    #[error("{}", advice(info, service))]
+    Service { info: CallInfo, service: Box<ServiceError> },
     #[error("no connection to the service could be made")]
     NoConnection { source: Cause },
     #[error("the connection to the service was lost before its answer")]
@@ -48,8 +51,8 @@ pub(crate) enum Failure {
     /// By a policy, or by a credential that could not reach those who give tokens.
     #[error("the request was not sent")]
     NotSent { transient: bool, source: Cause },
-    #[error("no answer within the deadline")]
-    NoAnswer,
+    #[error("{}", within_time(*.0))]
+    OutOfTime(Stage),
     #[error("the service's answer is not of the documented form: {0}")]
     Answer(&'static str),
 }
@@ -60,7 +63,7 @@ pub(crate) enum Failure {
 pub(crate) struct Cause(String);
 
 impl Cause {
-    pub(crate) fn of(error: &azure_core::Error, private: &Private) -> Self {
+    pub(crate) fn of(error: &azure_core::Error, scrubber: &Scrubber) -> Self {
         let mut text = error.to_string();
         let mut inner = std::error::Error::source(error);
         while let Some(error) = inner {
@@ -72,27 +75,27 @@ impl Cause {
             }
             inner = error.source();
         }
-        Self(private.scrub(&text, 1000))
+        Self(scrubber.scrub(&text, 1000))
     }
 }
 
 impl Failure {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Service { about, service } => kind(about, service),
+            Self::Service { service, .. } => kind(service),
             Self::NoConnection { .. } | Self::Cut { .. } | Self::NotSent { transient: true, .. } => {
                 ErrorKind::Unavailable
             }
             Self::Credential { .. } => ErrorKind::Denied,
             Self::NotSent { transient: false, .. } | Self::Answer(_) => ErrorKind::Internal,
-            Self::NoAnswer => ErrorKind::Timeout,
+            Self::OutOfTime(_) => ErrorKind::Timeout,
         }
     }
 
     /// As the caller sees it. `uncertain`: whether one of the tries may have had its effect all the same.
-    pub(crate) fn into_error(self, about: &About, uncertain: bool) -> Error {
+    pub(crate) fn into_error(self, info: &CallInfo, uncertain: bool) -> Error {
         let mut message = self.to_string();
-        let kind = match about.effect {
+        let kind = match info.effect {
             Effect::None => self.kind(),
             // Several users with one custom ID stay several, whoever has made them.
             _ if !uncertain || self.kind() == ErrorKind::Conflict => self.kind(),
@@ -100,24 +103,30 @@ impl Failure {
                 message.push_str("; it may be done all the same, and can be repeated");
                 ErrorKind::OutcomeUnknown
             }
+            Effect::Serial => {
+                message.push_str(
+                    "; the user may have been made all the same, and comes back if this is repeated after a while",
+                );
+                ErrorKind::OutcomeUnknown
+            }
             Effect::Once => {
                 message.push_str("; the user may have been made all the same, with an ID that nobody knows");
                 ErrorKind::OutcomeUnknown
             }
         };
-        let error = Error::new(kind, message).in_operation(about.operation).in_backend(BACKEND);
+        let error = Error::new(kind, message).in_operation(info.operation).in_backend(BACKEND);
         match self {
             Self::Service { service, .. } => error.with_source(*service),
             Self::NoConnection { source }
             | Self::Cut { source }
             | Self::Credential { source }
             | Self::NotSent { source, .. } => error.with_source(source),
-            Self::NoAnswer | Self::Answer(_) => error,
+            Self::OutOfTime(_) | Self::Answer(_) => error,
         }
     }
 }
 
-fn kind(about: &About, service: &ServiceError) -> ErrorKind {
+fn kind(service: &ServiceError) -> ErrorKind {
     if service.code() == ServiceError::MULTIPLE_IDENTITIES_FOR_CUSTOM_ID {
         return ErrorKind::Conflict;
     }
@@ -125,9 +134,8 @@ fn kind(about: &About, service: &ServiceError) -> ErrorKind {
         400 if is_about_the_version(service) => ErrorKind::Unsupported,
         400 => ErrorKind::InvalidInput,
         401 | 403 => ErrorKind::Denied,
-        404 if about.of_user => ErrorKind::InvalidInput,
+        404 if service.is_not_found() => ErrorKind::InvalidInput,
         300..=399 | 404 => ErrorKind::Misconfigured,
-        409 => ErrorKind::Conflict,
         408 | 429 | 500..=599 => ErrorKind::Unavailable,
         _ => ErrorKind::Internal,
     }
@@ -139,22 +147,31 @@ fn is_about_the_version(service: &ServiceError) -> bool {
         || service.error().is_some_and(|error| error.message.contains("does not support the API version"))
 }
 
+fn within_time(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Preparing => "the request was not ready in time",
+        Stage::Connecting => "no connection to the service was made in time",
+        Stage::Sent => "no answer in time",
+    }
+}
+
 /// What the caller can do about it; what the service itself said is left to the source.
-fn advice(about: &About, service: &ServiceError) -> String {
+fn advice(info: &CallInfo, service: &ServiceError) -> String {
     let status = service.status();
     if service.code() == ServiceError::MULTIPLE_IDENTITIES_FOR_CUSTOM_ID {
         return "the service has several users with this custom ID, made at the same time, and answers no more for it"
             .into();
     }
     match status {
-        401 => denied(about, service),
+        401 => denied(info, service),
         403 => "the service forbids this (403)".into(),
         400 if is_about_the_version(service) => {
             "the service does not have the api-version of the options at this endpoint (400)".into()
         }
         400 => "the service refuses the request (400)".into(),
-        404 if about.of_user => "the service knows no such user (404)".into(),
+        404 if service.is_not_found() => "the service knows no such user (404)".into(),
         404 => "the service has nothing at this address (404); the endpoint or the api-version may be wrong".into(),
+        408 => "the service did not wait for the whole request (408)".into(),
         300..=399 => format!("the endpoint points elsewhere ({status}); it is not that of an ACS resource"),
         429 => match service.retry_after() {
             Some(wait) => format!("the service takes no more requests for {} s (429)", wait.as_secs()),
@@ -166,25 +183,25 @@ fn advice(about: &About, service: &ServiceError) -> String {
 }
 
 /// A 401 has no word on its reason, so all that are known are named, and a clock is looked at.
-fn denied(about: &About, service: &ServiceError) -> String {
+fn denied(info: &CallInfo, service: &ServiceError) -> String {
     let mut text = String::from("the service does not accept the request (401): ");
     match service.clock_offset() {
-        Some(offset) if about.signed && offset.abs() > CLOCK => {
+        Some(offset) if info.signed && offset.abs() > CLOCK => {
             let side = if offset > 0 { "ahead of" } else { "behind" };
             text.push_str(&format!("this machine's clock is {} s {side} the service's; besides, ", offset.abs()));
         }
-        Some(_) if about.signed => text.push_str("the clock agrees with the service's; "),
-        _ if about.signed => text.push_str("the clock has to be right; "),
+        Some(_) if info.signed => text.push_str("the clock agrees with the service's; "),
+        _ if info.signed => text.push_str("the clock has to be right; "),
         _ => {}
     }
-    text.push_str(if about.signed {
+    text.push_str(if info.signed {
         "the access key has to be of the endpoint's resource and may have been replaced, and no proxy may change host, path or body"
     } else {
         "the credential's identity needs a role at the endpoint's resource, and its token has to be for ACS"
     });
-    if about.of_user {
+    if info.of_user {
         text.push_str("; a user of another resource, and perhaps one that is deleted, is answered in the same way");
-    } else if about.operation == "exchange_teams_user_token" {
+    } else if info.operation == "exchange_teams_user_token" {
         text.push_str("; a Teams user's token that is expired, or for another purpose, is answered in the same way");
     }
     text
@@ -198,7 +215,7 @@ mod tests {
 
     use super::*;
 
-    const ABOUT: About = About { operation: "issue_token", effect: Effect::None, of_user: true, signed: true };
+    const INFO: CallInfo = CallInfo { operation: "issue_token", effect: Effect::None, of_user: true, signed: true };
 
     fn service(status: u16, body: &str, behind: i64) -> ServiceError {
         let now = OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
@@ -206,24 +223,24 @@ mod tests {
         let date = OffsetDateTime::from_unix_timestamp(1_700_000_000 + behind).unwrap();
         headers.insert("date", to_rfc7231(&date));
         let response = RawResponse::from_bytes(StatusCode::from(status), headers, body.to_owned());
-        ServiceError::read(&response, None, &Private::default(), now)
+        ServiceError::read(&response, None, &Scrubber::default(), now)
     }
 
-    fn told(about: About, service: ServiceError) -> Error {
-        Failure::Service { about, service: Box::new(service) }.into_error(&about, false)
+    fn told(info: CallInfo, service: ServiceError) -> Error {
+        Failure::Service { info, service: Box::new(service) }.into_error(&info, false)
     }
 
     #[test]
     fn each_status_has_a_kind() {
-        let kind = |status, body: &str| told(ABOUT, service(status, body, 0)).kind();
+        let kind = |status, body: &str| told(INFO, service(status, body, 0)).kind();
         for (status, expected) in [
             (301, ErrorKind::Misconfigured),
             (400, ErrorKind::InvalidInput),
             (401, ErrorKind::Denied),
             (403, ErrorKind::Denied),
-            (404, ErrorKind::InvalidInput),
+            (404, ErrorKind::Misconfigured),
             (408, ErrorKind::Unavailable),
-            (409, ErrorKind::Conflict),
+            (409, ErrorKind::Internal),
             (418, ErrorKind::Internal),
             (429, ErrorKind::Unavailable),
             (503, ErrorKind::Unavailable),
@@ -232,21 +249,32 @@ mod tests {
         }
         let several = r#"{"error": {"code": "MultipleIdentitiesForCustomId", "message": ""}}"#;
         assert_eq!(kind(400, several), ErrorKind::Conflict);
+        let gone = r#"{"error": {"code": "IdentityNotFound", "message": ""}}"#;
+        assert_eq!(kind(404, gone), ErrorKind::InvalidInput);
         let version = r#"{"error": {"code": "?", "message": "The HTTP resource that matches the request URI 'x' does not support the API version 'y'."}}"#;
         assert_eq!(kind(400, version), ErrorKind::Unsupported);
     }
 
     #[test]
+    fn an_answer_is_called_undocumented_where_its_kind_is_internal_and_nowhere_else() {
+        for status in 300..=599 {
+            let error = told(INFO, service(status, "", 0));
+            let said = error.to_string().contains("not documented");
+            assert_eq!(said, error.kind() == ErrorKind::Internal, "{status}: {error}");
+        }
+    }
+
+    #[test]
     fn a_bare_401_says_what_to_look_at() {
-        let text = |about, behind| told(about, service(401, "", behind)).to_string();
-        let skewed = text(ABOUT, 900);
+        let text = |info, behind| told(info, service(401, "", behind)).to_string();
+        let skewed = text(INFO, 900);
         assert!(skewed.contains("clock is 900 s behind the service's"), "{skewed}");
-        assert!(text(ABOUT, -61).contains("61 s ahead of"));
-        let right = text(ABOUT, 3);
+        assert!(text(INFO, -61).contains("61 s ahead of"));
+        let right = text(INFO, 3);
         for word in ["clock agrees", "access key", "host", "another resource"] {
             assert!(right.contains(word), "{right}");
         }
-        let bearer = text(About { signed: false, of_user: false, ..ABOUT }, 900);
+        let bearer = text(CallInfo { signed: false, of_user: false, ..INFO }, 900);
         assert!(
             bearer.contains("role") && !bearer.contains("clock") && !bearer.contains("another resource"),
             "{bearer}"
@@ -255,7 +283,7 @@ mod tests {
 
     #[test]
     fn the_message_leaves_the_services_words_to_the_source() {
-        let error = told(ABOUT, service(400, r#"{"error": {"code": "Bad", "message": "Their words."}}"#, 0));
+        let error = told(INFO, service(400, r#"{"error": {"code": "Bad", "message": "Their words."}}"#, 0));
         assert_eq!(
             error.to_string(),
             "invalid input: the service refuses the request (400) (issue_token, ACS Identity)"
@@ -269,10 +297,11 @@ mod tests {
         for (effect, expected) in [
             (Effect::None, ErrorKind::Denied),
             (Effect::Repeatable, ErrorKind::OutcomeUnknown),
+            (Effect::Serial, ErrorKind::OutcomeUnknown),
             (Effect::Once, ErrorKind::OutcomeUnknown),
         ] {
-            let about = About { effect, ..ABOUT };
-            let error = Failure::Service { about, service: Box::new(service(401, "", 0)) }.into_error(&about, true);
+            let info = CallInfo { effect, ..INFO };
+            let error = Failure::Service { info, service: Box::new(service(401, "", 0)) }.into_error(&info, true);
             assert_eq!(error.kind(), expected);
             assert_eq!(ServiceError::of(&error).unwrap().status(), 401);
         }

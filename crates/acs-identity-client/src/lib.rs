@@ -17,12 +17,15 @@ mod endpoint;
 mod error;
 mod methods;
 mod models;
+mod names;
 mod options;
-mod private;
 mod resolver;
+mod retry;
 mod scope;
+mod scrubber;
 mod service_error;
 mod signing;
+mod signing_transport;
 mod text;
 mod transport;
 

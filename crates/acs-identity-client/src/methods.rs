@@ -1,18 +1,18 @@
 //! What [`IdentityClient`] can do.
 
-use acs_identity_core::{AcsId, CustomerId, Error, Result};
+use acs_identity_core::{AcsId, CustomerId, Error, ErrorKind, Result};
 use azure_core::credentials::AccessToken;
 use azure_core::http::Method;
 
 use crate::api_version::Feature;
-use crate::client::{Answer, Operation, Place};
+use crate::client::{Answer, Operation, Target};
 use crate::error::Effect;
 use crate::models::{CreateRequest, Created, ExchangeRequest, IssueRequest, WireToken, WireUser};
 use crate::{
     IdentityClient, IdentityClientCreateUserAndTokenOptions, IdentityClientCreateUserOptions,
     IdentityClientDeleteUserOptions, IdentityClientExchangeTeamsUserTokenOptions, IdentityClientGetUserOptions,
-    IdentityClientIssueTokenOptions, IdentityClientRevokeTokensOptions, TeamsUserToken, TokenScope, User, UserAndToken,
-    scope,
+    IdentityClientIssueTokenOptions, IdentityClientRevokeTokensOptions, ServiceError, TeamsUserToken, TokenScope, User,
+    UserAndToken, scope,
 };
 
 /// [Source](https://learn.microsoft.com/azure/communication-services/concepts/identity-model#access-tokens).
@@ -28,26 +28,27 @@ impl IdentityClient {
     ///
     /// Without a custom ID each call makes another user. With one, the same again is answered with the same user, and whether it
     /// was there before is not told. Two calls at the same time may make two users all the same, after which ACS answers no
-    /// call with that custom ID: see to it that only one is under way.
+    /// call with that custom ID, and nobody can make good for it: see to it that only one is under way. This call itself does not
+    /// repeat a try before the one before has had its [`try_timeout`](crate::IdentityClientOptions::try_timeout) twice over.
     ///
     /// Needs api-version 2021-03-07; custom IDs, 2025-03-02-preview.
     ///
     /// # Errors
     /// As [all methods](Self#errors). `InvalidInput` for a custom ID of more than 256 characters, `Conflict` for one with several
-    /// users, `OutcomeUnknown` if a user may have been made; with a custom ID the call may just be repeated then.
+    /// users, `OutcomeUnknown` if a user may have been made; with a custom ID, repeat the call after a while.
     pub async fn create_user(&self, options: Option<IdentityClientCreateUserOptions<'_>>) -> Result<User> {
         let options = options.unwrap_or_default();
         let custom_id = self.custom_id(options.custom_id.as_ref())?;
         let body =
             custom_id.map(|_| CreateRequest { custom_id, create_token_with_scopes: None, expires_in_minutes: None });
         let answer = self.send(create("create_user", custom_id, body), options.method_options).await?;
-        Ok(answer.read::<Created>()?.identity.into())
+        Ok(answer.read::<Created>()?.identity.made_with(options.custom_id))
     }
 
     /// Makes a user and its first token in one call. Otherwise as [`create_user`](Self::create_user) and
     /// [`issue_token`](Self::issue_token).
     ///
-    /// Needs api-version 2021-03-07; a lifetime, 2022-10-01; custom IDs, 2025-03-02-preview.
+    /// Needs api-version 2021-03-07; a lifetime, 2022-10-01; scopes with `join`, 2023-10-01; custom IDs, 2025-03-02-preview.
     ///
     /// # Errors
     /// As both.
@@ -60,23 +61,24 @@ impl IdentityClient {
         let custom_id = self.custom_id(options.custom_id.as_ref())?;
         let body = CreateRequest {
             custom_id,
-            create_token_with_scopes: Some(scope::texts(scopes)?),
+            create_token_with_scopes: Some(scope::texts(scopes, self.api_version())?),
             expires_in_minutes: self.minutes(options.expires_in_minutes)?,
         };
         let answer = self.send(create("create_user_and_token", custom_id, Some(body)), options.method_options).await?;
         let created: Created = answer.read()?;
         let token = created.access_token.ok_or_else(|| answer.unreadable("it has no token"))?;
-        Ok(UserAndToken { user: created.identity.into(), token: token.into() })
+        Ok(UserAndToken { user: created.identity.made_with(options.custom_id), token: token.into() })
     }
 
     /// Gives a user an access token. Tokens that it has already stay valid.
     ///
-    /// Needs api-version 2021-03-07; a lifetime, 2022-10-01. It may be repeated at will, within 1000 tokens in 30 s.
+    /// Needs api-version 2021-03-07; a lifetime, 2022-10-01; scopes with `join`, 2023-10-01. It may be repeated at will, within 1000
+    /// tokens in 30 s.
     /// [Source](https://learn.microsoft.com/azure/communication-services/concepts/service-limits#identity).
     ///
     /// # Errors
     /// As [all methods](Self#errors). `InvalidInput` before any I/O without a scope, for a lifetime that is not of 60 to 1440
-    /// minutes, and for an ACS ID that is not of a communication user. `Denied` for a user of another resource.
+    /// minutes, and for an ACS ID of a phone, a Teams user or a bot. `Denied` for a user of another resource.
     pub async fn issue_token(
         &self,
         user: &AcsId,
@@ -85,14 +87,14 @@ impl IdentityClient {
     ) -> Result<AccessToken> {
         let options = options.unwrap_or_default();
         let body = IssueRequest {
-            scopes: scope::texts(scopes)?,
+            scopes: scope::texts(scopes, self.api_version())?,
             expires_in_minutes: self.minutes(options.expires_in_minutes)?,
         };
         let operation = Operation {
             name: "issue_token",
             effect: Effect::None,
             method: Method::Post,
-            place: Place::User(user, "/:issueAccessToken"),
+            target: Target::User(user, "/:issueAccessToken"),
             body: Some(body),
             private: Vec::new(),
         };
@@ -114,7 +116,7 @@ impl IdentityClient {
             name: "revoke_tokens",
             effect: Effect::Repeatable,
             method: Method::Post,
-            place: Place::User(user, "/:revokeAccessTokens"),
+            target: Target::User(user, "/:revokeAccessTokens"),
             body: NO_BODY,
             private: Vec::new(),
         };
@@ -127,17 +129,27 @@ impl IdentityClient {
     ///
     /// # Errors
     /// As [all methods](Self#errors), and as [`issue_token`](Self::issue_token) for the ID. After `OutcomeUnknown` repeat it;
-    /// what ACS answers about a user that is deleted already is not documented.
+    /// what ACS answers about a user that is deleted already is not documented. If a repeated try hears that there is no such user
+    /// any more, that is a success.
     pub async fn delete_user(&self, user: &AcsId, options: Option<IdentityClientDeleteUserOptions<'_>>) -> Result<()> {
         let operation = Operation {
             name: "delete_user",
             effect: Effect::Repeatable,
             method: Method::Delete,
-            place: Place::User(user, ""),
+            target: Target::User(user, ""),
             body: NO_BODY,
             private: Vec::new(),
         };
-        self.send(operation, options.unwrap_or_default().method_options).await.map(drop)
+        match self.send(operation, options.unwrap_or_default().method_options).await {
+            // A try before, whose answer got lost, may have deleted the user; gone it is in any case.
+            Err(error)
+                if error.kind() == ErrorKind::OutcomeUnknown
+                    && ServiceError::of(&error).is_some_and(ServiceError::is_not_found) =>
+            {
+                Ok(())
+            }
+            answer => answer.map(drop),
+        }
     }
 
     /// What ACS knows of a user: the custom ID, and when it was last given a token.
@@ -145,20 +157,21 @@ impl IdentityClient {
     /// Needs api-version 2025-03-02-preview.
     ///
     /// # Errors
-    /// As [all methods](Self#errors), and as [`issue_token`](Self::issue_token) for the ID.
+    /// As [all methods](Self#errors), and as [`issue_token`](Self::issue_token) for the ID. `Unsupported` also for a user whose
+    /// custom ID, made elsewhere, is longer than 512 bytes or has control characters.
     pub async fn get_user(&self, user: &AcsId, options: Option<IdentityClientGetUserOptions<'_>>) -> Result<User> {
-        self.api_version().require(Feature::UserDetail)?;
+        self.api_version().require(Feature::CustomIds)?;
         let operation = Operation {
             name: "get_user",
             effect: Effect::None,
             method: Method::Get,
-            place: Place::User(user, ""),
+            target: Target::User(user, ""),
             body: NO_BODY,
             private: Vec::new(),
         };
         let answer = self.send(operation, options.unwrap_or_default().method_options).await?;
-        let found = User::from(answer.read::<WireUser>()?);
-        if !found.id.as_str().eq_ignore_ascii_case(user.as_str()) {
+        let found = answer.read::<WireUser>()?.read().map_err(|error| error.in_operation("get_user"))?;
+        if found.id != *user {
             return Err(answer.unreadable("it is about another user"));
         }
         Ok(found)
@@ -186,7 +199,7 @@ impl IdentityClient {
             name: "exchange_teams_user_token",
             effect: Effect::None,
             method: Method::Post,
-            place: Place::TeamsUser,
+            target: Target::TeamsUser,
             body: Some(ExchangeRequest { token: secret, app_id, user_id }),
             private: vec![secret, app_id, user_id],
         };
@@ -195,7 +208,7 @@ impl IdentityClient {
 
     fn custom_id<'a>(&self, custom_id: Option<&'a CustomerId>) -> Result<Option<&'a str>> {
         let Some(custom_id) = custom_id.map(CustomerId::as_str) else { return Ok(None) };
-        self.api_version().require(Feature::CustomId)?;
+        self.api_version().require(Feature::CustomIds)?;
         let characters = custom_id.chars().count();
         if characters > MAX_CUSTOM_ID {
             return Err(Error::invalid_input(format!(
@@ -222,9 +235,9 @@ fn create<'a>(
 ) -> Operation<'a, CreateRequest<'a>> {
     Operation {
         name,
-        effect: if custom_id.is_some() { Effect::Repeatable } else { Effect::Once },
+        effect: if custom_id.is_some() { Effect::Serial } else { Effect::Once },
         method: Method::Post,
-        place: Place::Users,
+        target: Target::Users,
         body,
         private: custom_id.into_iter().collect(),
     }

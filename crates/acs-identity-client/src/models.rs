@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use acs_identity_core::{AcsId, CustomerId, Redacted};
+use acs_identity_core::{AcsId, CustomerId, Error, Redacted, Result};
 use azure_core::credentials::{AccessToken, Secret};
 use azure_core::time::{OffsetDateTime, parse_rfc3339};
 use serde::{Deserialize, Serialize};
@@ -67,7 +67,8 @@ pub(crate) struct Created {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct WireUser {
     id: AcsId,
-    custom_id: Option<CustomerId>,
+    /// Made elsewhere, it may be one that is no customer ID here.
+    custom_id: Option<String>,
     last_token_issued_at: Option<Time>,
 }
 
@@ -90,13 +91,28 @@ impl TryFrom<String> for Time {
     }
 }
 
-impl From<WireUser> for User {
-    fn from(user: WireUser) -> Self {
-        Self {
-            id: user.id,
-            custom_id: user.custom_id,
-            last_token_issued_at: user.last_token_issued_at.map(|time| time.0),
-        }
+impl WireUser {
+    /// The user, who was made with this custom ID, and must not get lost.
+    pub(crate) fn made_with(self, sent: Option<CustomerId>) -> User {
+        let custom_id = self.custom_id.as_deref().and_then(|text| CustomerId::new(text).ok().or(sent));
+        self.with(custom_id)
+    }
+
+    /// The user.
+    ///
+    /// # Errors
+    /// `Unsupported` if the custom ID is no customer ID.
+    pub(crate) fn read(self) -> Result<User> {
+        let custom_id = self.custom_id.as_deref().map(CustomerId::new).transpose().map_err(|_| {
+            Error::unsupported(
+                "the user's custom ID, made elsewhere, is longer than 512 bytes or has control characters",
+            )
+        })?;
+        Ok(self.with(custom_id))
+    }
+
+    fn with(self, custom_id: Option<CustomerId>) -> User {
+        User { id: self.id, custom_id, last_token_issued_at: self.last_token_issued_at.map(|time| time.0) }
     }
 }
 
@@ -130,6 +146,8 @@ impl fmt::Debug for TeamsUserToken {
 
 #[cfg(test)]
 mod tests {
+    use acs_identity_core::ErrorKind;
+
     use super::*;
 
     #[test]
@@ -139,8 +157,24 @@ mod tests {
         let created: Created = serde_json::from_str(body).unwrap();
         let token = AccessToken::from(created.access_token.unwrap());
         assert_eq!(token.expires_on.unix_timestamp_nanos(), 1_687_937_411_891_972_400);
-        assert_eq!(User::from(created.identity).custom_id, None);
+        assert_eq!(created.identity.read().unwrap().custom_id, None);
         assert!(!format!("{token:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_custom_id_that_is_no_customer_id_does_not_lose_a_user_who_was_just_made() {
+        let wire = |custom_id: String| WireUser {
+            id: "8:acs:r_u".parse().unwrap(),
+            custom_id: Some(custom_id),
+            last_token_issued_at: None,
+        };
+        let sent: CustomerId = "bob".parse().unwrap();
+        for bad in ["\u{1f600}".repeat(256), "two\nlines".into(), String::new()] {
+            let error = wire(bad.clone()).read().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            assert_eq!(wire(bad).made_with(Some(sent.clone())).custom_id, Some(sent.clone()));
+        }
+        assert_eq!(wire("bob".into()).read().unwrap().custom_id, Some(sent));
     }
 
     #[test]

@@ -31,13 +31,18 @@ pub struct IdentityClientOptions {
     pub deadline: Duration,
     /// The longest that one try may take, from the connection to the last byte of the answer; 10 s by default.
     pub try_timeout: Duration,
-    /// A PEM file of certificate authorities to trust in place of the system's. Only for the client's own transport.
+    /// A PEM file of certificate authorities to trust in place of the system's. `InvalidInput` with a transport in
+    /// `client_options` or an endpoint without encryption, which have no use for it.
     pub certificate_authority: Option<PathBuf>,
     /// What all clients on `azure_core` have: policies, retries, transport, tracing. By default an idempotent call is tried
-    /// again up to eight times, after 0.4 s, 0.8 s and so on with jitter, and not before `Retry-After`.
+    /// again up to eight times, after 0.4 s, 0.8 s and so on, each with up to 0.25 s more at random. If the service asks for a
+    /// longer wait (`Retry-After` and its like, with any status that is tried again), after that time and up to a quarter more;
+    /// if that is not before the deadline, not at all.
     ///
     /// The policies see an address without ACS IDs, and requests before they are signed. A transport sees both. It has to report
     /// [`Connection`](azure_core::error::ErrorKind::Connection) only if nothing was sent: creating a user is tried again then.
+    /// All else that befalls a call once a transport of your own has it counts as sent, and whether `localhost` is this machine is
+    /// for it to see to.
     pub client_options: ClientOptions,
 }
 

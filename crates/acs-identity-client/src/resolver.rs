@@ -1,10 +1,10 @@
 //! [`CustomIdResolver`]: asks ACS itself who an ACS ID is.
 
-use acs_identity_core::{AcsId, CommunicationIdentifier, Error, Resolution, Resolver, Result};
+use acs_identity_core::{AcsId, Resolution, Resolver, Result};
 use async_trait::async_trait;
 
-use crate::IdentityClient;
 use crate::api_version::Feature;
+use crate::{IdentityClient, ServiceError};
 
 /// A [`Resolver`] that needs no store: users are made with a
 /// [`custom_id`](crate::IdentityClientCreateUserOptions::custom_id), and ACS is asked for it.
@@ -16,7 +16,8 @@ use crate::api_version::Feature;
 /// | a communication user with a custom ID | found: the custom ID is the customer |
 /// | a communication user without one | absent |
 /// | anything else: a phone, a bot, a Teams user, an unknown kind | absent, without I/O: ACS keeps custom IDs for communication users alone |
-/// | a communication user that the service will not tell about: of another resource, perhaps deleted | `Denied`: the answer is the same as to a wrong key, and a failure is never reported as absent |
+/// | a communication user that the service does not know (404 with the code `IdentityNotFound`), such as a deleted one | absent |
+/// | a communication user that the service will not tell about: of another resource, perhaps a deleted one | `Denied`: the answer (401) is the same as to a wrong key, and a failure is never reported as absent |
 ///
 /// ```no_run
 /// use acs_identity_client::{ApiVersion, CustomIdResolver, IdentityClient, IdentityClientOptions};
@@ -40,7 +41,7 @@ impl CustomIdResolver {
     /// # Errors
     /// `Unsupported` unless its api-version has the detail of a user.
     pub fn new(client: IdentityClient) -> Result<Self> {
-        client.api_version().require(Feature::UserDetail)?;
+        client.api_version().require(Feature::CustomIds)?;
         Ok(Self { client })
     }
 }
@@ -48,18 +49,17 @@ impl CustomIdResolver {
 #[async_trait]
 impl Resolver for CustomIdResolver {
     async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>> {
-        if !is_asked_about(id) {
+        if !id.is_communication_user() {
             return Ok(None);
         }
-        let found = self.client.get_user(id, None).await.map_err(|error: Error| error.in_operation("resolve"))?;
-        Ok(found.custom_id.map(Resolution::from))
+        match self.client.get_user(id, None).await {
+            Ok(found) => Ok(found.custom_id.map(Resolution::from)),
+            Err(error) if ServiceError::of(&error).is_some_and(ServiceError::is_not_found) => Ok(None),
+            Err(error) => Err(error.in_operation("resolve")),
+        }
     }
 
     fn resolve_now(&self, id: &AcsId) -> Option<Option<Resolution>> {
-        (!is_asked_about(id)).then_some(None)
+        (!id.is_communication_user()).then_some(None)
     }
-}
-
-fn is_asked_about(id: &AcsId) -> bool {
-    matches!(id.identifier(), CommunicationIdentifier::CommunicationUser { .. })
 }

@@ -2,6 +2,8 @@
 
 use acs_identity_core::{Error, Result};
 
+use crate::ApiVersion;
+use crate::api_version::Feature;
 use crate::text::extensible;
 
 extensible! {
@@ -23,16 +25,22 @@ extensible! {
     }
 }
 
-/// The texts of scopes, of which there must be one at least.
-pub(crate) fn texts(scopes: &[TokenScope]) -> Result<Vec<&str>> {
+/// The texts of scopes, of which there must be one at least, and each in that version.
+pub(crate) fn texts<'a>(scopes: &'a [TokenScope], version: &ApiVersion) -> Result<Vec<&'a str>> {
     if scopes.is_empty() {
         return Err(Error::invalid_input("a token needs at least one scope"));
+    }
+    let join = [TokenScope::CHAT_JOIN, TokenScope::CHAT_JOIN_LIMITED, TokenScope::VOIP_JOIN];
+    if scopes.iter().any(|scope| join.contains(scope)) {
+        version.require(Feature::JoinScopes)?;
     }
     Ok(scopes.iter().map(TokenScope::as_str).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use acs_identity_core::ErrorKind;
+
     use super::*;
 
     #[test]
@@ -45,8 +53,13 @@ mod tests {
             TokenScope::VOIP_JOIN,
             "rooms.join".parse().unwrap(),
         ];
-        let texts = texts(&scopes).unwrap();
+        let texts = texts(&scopes, &ApiVersion::default()).unwrap();
         assert_eq!(texts, ["chat", "voip", "chat.join", "chat.join.limited", "voip.join", "rooms.join"]);
-        assert!(super::texts(&[]).is_err());
+        assert!(super::texts(&[], &ApiVersion::default()).is_err());
+        for join in ["chat.join", "chat.join.limited", "voip.join"] {
+            let scopes = [TokenScope::CHAT, join.parse().unwrap()];
+            let error = super::texts(&scopes, &ApiVersion::V2022_10_01).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+        }
     }
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use acs_identity_core::Error;
 use azure_core::http::RawResponse;
-use azure_core::http::headers::{HeaderName, Headers};
+use azure_core::http::headers::{HeaderName, Headers, RETRY_AFTER, RETRY_AFTER_MS, X_MS_RETRY_AFTER_MS};
 use azure_core::time::{OffsetDateTime, parse_rfc7231};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use crate::private::Private;
+use crate::scrubber::Scrubber;
 
 /// An answer of the Identity service that is no success: the [`source`](std::error::Error::source) of the [`Error`] of the
 /// call. [`ServiceError::of`] finds it there.
@@ -32,27 +32,36 @@ pub struct ServiceError {
 #[non_exhaustive]
 pub struct ErrorDetail {
     /// A code for programs, such as `ValidationError`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub code: String,
     /// A sentence for people, in English.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub message: String,
     /// What of the request it is about.
     #[serde(default)]
     pub target: Option<String>,
     /// Its parts.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "details")]
     pub details: Vec<ErrorDetail>,
     /// A closer reason.
     #[serde(default, rename = "innererror")]
     pub inner: Option<Box<ErrorDetail>>,
 }
 
+/// A field that is null tells as much as one that is not there.
+fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
+fn details<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ErrorDetail>, D::Error> {
+    let details: Vec<Option<ErrorDetail>> = null_is_default(from)?;
+    Ok(details.into_iter().flatten().collect())
+}
+
 const MS_CV: HeaderName = HeaderName::from_static("ms-cv");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 const SUPPORTED: HeaderName = HeaderName::from_static("api-supported-versions");
 const DATE: HeaderName = HeaderName::from_static("date");
-const RETRY_AFTER: HeaderName = HeaderName::from_static("retry-after");
 
 /// The most characters of one text of the service, and the most parts of an error.
 const MAX_TEXT: usize = 1000;
@@ -61,6 +70,9 @@ const MAX_DETAILS: usize = 16;
 impl ServiceError {
     /// The code of an answer to a custom ID that has several users.
     pub const MULTIPLE_IDENTITIES_FOR_CUSTOM_ID: &str = "MultipleIdentitiesForCustomId";
+
+    /// The code of an answer about a user that was never there, or is deleted.
+    pub const IDENTITY_NOT_FOUND: &str = "IdentityNotFound";
 
     /// The service's answer behind an error of this crate; `None` if there was none.
     pub fn of(error: &Error) -> Option<&Self> {
@@ -82,6 +94,11 @@ impl ServiceError {
         self.error.as_ref().map_or("", |error| &error.code)
     }
 
+    /// Whether there is no such user.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.status == 404 && self.code() == Self::IDENTITY_NOT_FOUND
+    }
+
     /// The ID that the service gave the request (`x-ms-request-id` or `MS-CV`).
     /// [Source](https://learn.microsoft.com/azure/communication-services/concepts/troubleshooting-info).
     pub fn request_id(&self) -> Option<&str> {
@@ -93,7 +110,7 @@ impl ServiceError {
         self.client_request_id.as_deref()
     }
 
-    /// How long the service asks to wait, counted from its answer.
+    /// How long the service asks to wait, counted from its answer: `x-ms-retry-after-ms`, `retry-after-ms` or `Retry-After`.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
@@ -111,7 +128,7 @@ impl ServiceError {
     pub(crate) fn read(
         response: &RawResponse,
         client_request_id: Option<String>,
-        private: &Private,
+        scrubber: &Scrubber,
         now: OffsetDateTime,
     ) -> Self {
         #[derive(Deserialize)]
@@ -119,11 +136,11 @@ impl ServiceError {
             error: ErrorDetail,
         }
         let headers = response.headers();
-        let text = |name: &HeaderName| headers.get_optional_str(name).map(|text| private.scrub(text, MAX_TEXT));
+        let text = |name: &HeaderName| headers.get_optional_str(name).map(|text| scrubber.scrub(text, MAX_TEXT));
         let body: Option<Body> = serde_json::from_slice(response.body()).ok();
         Self {
             status: response.status().into(),
-            error: body.map(|body| scrubbed(body.error, private)),
+            error: body.map(|body| scrubbed(body.error, scrubber)),
             request_id: text(&REQUEST_ID).or_else(|| text(&MS_CV)),
             client_request_id,
             retry_after: retry_after(headers, now),
@@ -133,8 +150,14 @@ impl ServiceError {
     }
 }
 
-/// How long an answer asks to wait: seconds or a date. [Source](https://www.rfc-editor.org/rfc/rfc9110#field.retry-after).
+/// How long an answer asks to wait: in milliseconds, as services of Azure do, or in seconds or until a date.
+/// [Source](https://www.rfc-editor.org/rfc/rfc9110#field.retry-after).
 fn retry_after(headers: &Headers, now: OffsetDateTime) -> Option<Duration> {
+    for name in [X_MS_RETRY_AFTER_MS, RETRY_AFTER_MS] {
+        if let Some(milliseconds) = headers.get_optional_str(&name).and_then(|text| text.trim().parse().ok()) {
+            return Some(Duration::from_millis(milliseconds));
+        }
+    }
     let text = headers.get_optional_str(&RETRY_AFTER)?;
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));
@@ -146,14 +169,14 @@ fn date(headers: &Headers, name: &HeaderName) -> Option<OffsetDateTime> {
     parse_rfc7231(headers.get_optional_str(name)?).ok()
 }
 
-fn scrubbed(error: ErrorDetail, private: &Private) -> ErrorDetail {
-    let text = |text: String| private.scrub(&text, MAX_TEXT);
+fn scrubbed(error: ErrorDetail, scrubber: &Scrubber) -> ErrorDetail {
+    let text = |text: String| scrubber.scrub(&text, MAX_TEXT);
     ErrorDetail {
         code: text(error.code),
         message: text(error.message),
         target: error.target.map(text),
-        details: error.details.into_iter().take(MAX_DETAILS).map(|one| scrubbed(one, private)).collect(),
-        inner: error.inner.map(|inner| Box::new(scrubbed(*inner, private))),
+        details: error.details.into_iter().take(MAX_DETAILS).map(|one| scrubbed(one, scrubber)).collect(),
+        inner: error.inner.map(|inner| Box::new(scrubbed(*inner, scrubber))),
     }
 }
 
@@ -205,7 +228,7 @@ mod tests {
         }
         let response = RawResponse::from_bytes(StatusCode::from(status), map, body);
         let now = parse_rfc7231("Wed, 13 Apr 2022 18:09:12 GMT").unwrap();
-        ServiceError::read(&response, Some("mine".into()), &Private::of(["8:acs:r_u"]), now)
+        ServiceError::read(&response, Some("mine".into()), &Scrubber::of(["8:acs:r_u"]), now)
     }
 
     #[test]
@@ -224,6 +247,27 @@ mod tests {
             "HTTP 400 ValidationError: ExpiresInMinutes value 1441 is invalid. (target ExpiresInMinutes) [C: D] [A: B]; \
              the service has 2023-10-01, 2025-03-02-preview; request theirs; client request mine"
         );
+    }
+
+    #[test]
+    fn a_field_that_is_null_is_one_that_is_not_there() {
+        for (body, shown) in [
+            (
+                r#"{"error": {"code": null, "message": "M", "target": "T"}}"#,
+                "HTTP 400 : M (target T); client request mine",
+            ),
+            (r#"{"error": {"code": "C", "message": null, "details": []}}"#, "HTTP 400 C: ; client request mine"),
+            (
+                r#"{"error": {"code": "C", "message": "M", "target": null, "details": null, "innererror": null}}"#,
+                "HTTP 400 C: M; client request mine",
+            ),
+            (
+                r#"{"error": {"code": "C", "message": "M", "details": [null, {"code": "D", "details": null}]}}"#,
+                "HTTP 400 C: M [D: ]; client request mine",
+            ),
+        ] {
+            assert_eq!(read(400, &[], body).to_string(), shown);
+        }
     }
 
     #[test]
@@ -252,6 +296,11 @@ mod tests {
         assert_eq!(wait("Wed, 13 Apr 2022 18:09:42 GMT"), Some(Duration::from_secs(30)));
         assert_eq!(wait("Wed, 13 Apr 2022 18:00:00 GMT"), Some(Duration::ZERO));
         assert_eq!((wait("soon"), wait("-5")), (None, None));
+        for name in ["x-ms-retry-after-ms", "retry-after-ms"] {
+            let wait = |text| read(429, &[(name, text), ("retry-after", "7")], "").retry_after();
+            assert_eq!(wait("1500"), Some(Duration::from_millis(1500)));
+            assert_eq!(wait("soon"), Some(Duration::from_secs(7)));
+        }
     }
 
     #[test]

@@ -8,22 +8,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acs_identity_core::{Error, ErrorKind, Result};
-use async_trait::async_trait;
 use azure_core::Bytes;
 use azure_core::error::{Error as TransportError, ErrorKind as TransportKind};
 use azure_core::http::headers::Headers;
-use azure_core::http::{AsyncRawResponse, Body, HttpClient, Request, Transport};
+use azure_core::http::{AsyncRawResponse, Request};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::Method;
+use hyper::header::{HOST, HeaderName, HeaderValue};
+use hyper::http::uri::PathAndQuery;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::GaiResolver;
+use hyper_util::client::legacy::connect::{CaptureConnection, HttpConnector, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-/// The longest that a connection may take before TLS.
+use crate::endpoint::Endpoint;
+use crate::names::Names;
+
+/// The longest that a connection may take before TLS, to all addresses of a host together.
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// Below the four minutes after which Azure's load balancers forget a connection.
@@ -34,35 +40,96 @@ const MAX_ANSWER: usize = 1 << 20;
 
 /// A pool of connections.
 #[derive(Debug)]
-struct Http(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+pub(crate) struct Http(Client<HttpsConnector<HttpConnector<Names>>, Full<Bytes>>);
 
-/// A transport for an endpoint with or without encryption.
-///
-/// No proxy is looked for: requests without encryption must not leave this machine.
-pub(crate) fn transport(plain: bool, authority: Option<&Path>, try_timeout: Duration) -> Result<Transport> {
-    let mut connector = HttpConnector::new();
-    connector.enforce_http(false);
-    connector.set_nodelay(true);
-    // Well before the try ends, so that it is known that nothing was sent.
-    connector.set_connect_timeout(Some(CONNECT.min(try_timeout / 2)));
-    let builder = HttpsConnectorBuilder::new();
-    let builder = match (plain, authority) {
-        (true, _) => builder.with_tls_config(config(RootCertStore::empty())?),
-        (false, Some(file)) => builder.with_tls_config(config(authorities(file)?)?),
-        (false, None) => builder
-            .with_provider_and_native_roots(ring::default_provider())
-            .map_err(|_| misconfigured("this system has no certificate authorities that could be read"))?,
-    };
-    let connector = match plain {
-        true => builder.https_or_http().enable_http1().wrap_connector(connector),
-        false => builder.https_only().enable_http1().wrap_connector(connector),
-    };
-    let client = Client::builder(TokioExecutor::new())
-        .pool_idle_timeout(IDLE)
-        .pool_timer(TokioTimer::new())
-        .timer(TokioTimer::new())
-        .build(connector);
-    Ok(Transport::new(Arc::new(Http(client))))
+/// A request as it goes over the wire.
+pub(crate) struct Message(hyper::Request<Full<Bytes>>);
+
+impl Http {
+    /// A transport for an endpoint with or without encryption.
+    ///
+    /// No proxy is looked for: requests without encryption must not leave this machine.
+    pub(crate) fn new(plain: bool, authority: Option<&Path>, try_timeout: Duration) -> Result<Self> {
+        let mut connector = HttpConnector::new_with_resolver(Names(GaiResolver::new()));
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        // Before the try ends, so that the reason is told.
+        connector.set_connect_timeout(Some(CONNECT.min(try_timeout / 2)));
+        let builder = HttpsConnectorBuilder::new();
+        let builder = match (plain, authority) {
+            (true, _) => builder.with_tls_config(config(RootCertStore::empty())?),
+            (false, Some(file)) => builder.with_tls_config(config(authorities(file)?)?),
+            (false, None) => builder
+                .with_provider_and_native_roots(ring::default_provider())
+                .map_err(|_| misconfigured("this system has no certificate authorities that could be read"))?,
+        };
+        let connector = match plain {
+            true => builder.https_or_http().enable_http1().wrap_connector(connector),
+            false => builder.https_only().enable_http1().wrap_connector(connector),
+        };
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE)
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .build(connector);
+        Ok(Self(client))
+    }
+
+    /// Sends it, and reads the answer to its end.
+    pub(crate) async fn send(&self, message: Message) -> azure_core::Result<AsyncRawResponse> {
+        let response = self.0.request(message.0).await.map_err(|error| {
+            // Connections are made before anything is sent.
+            let kind = if error.is_connect() { TransportKind::Connection } else { TransportKind::Io };
+            TransportError::new(kind, error)
+        })?;
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, MAX_ANSWER)
+            .collect()
+            .await
+            .map_err(|error| TransportError::with_message(TransportKind::Io, format!("no whole answer: {error}")))?;
+        let mut headers = Headers::new();
+        for (name, value) in &head.headers {
+            if let Ok(value) = value.to_str() {
+                headers.insert(name.as_str().to_owned(), value.to_owned());
+            }
+        }
+        Ok(AsyncRawResponse::from_bytes(head.status.as_u16().into(), headers, body.to_bytes()))
+    }
+}
+
+impl Message {
+    /// A request with all of its headers, to `target` at the endpoint.
+    pub(crate) fn new(
+        request: &Request,
+        endpoint: &Endpoint,
+        target: &PathAndQuery,
+        body: Bytes,
+    ) -> azure_core::Result<Self> {
+        let mut message = Self(hyper::Request::new(Full::new(body)));
+        *message.0.method_mut() =
+            Method::from_bytes(request.method().as_str().as_bytes()).map_err(|_| bad("a method"))?;
+        *message.0.uri_mut() = endpoint.uri(target.clone()).map_err(|_| bad("the address"))?;
+        message.0.headers_mut().insert(HOST, endpoint.host().clone());
+        for (name, value) in request.headers().iter() {
+            message.insert(name.as_str(), value.as_str())?;
+        }
+        Ok(message)
+    }
+
+    pub(crate) fn insert(&mut self, name: &str, value: &str) -> azure_core::Result<()> {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad("a header's name"))?;
+        self.0.headers_mut().insert(name, HeaderValue::from_str(value).map_err(|_| bad("a header"))?);
+        Ok(())
+    }
+
+    /// What there is of a connection as soon as one is found or made for it, right before it is sent.
+    pub(crate) fn connection(&mut self) -> CaptureConnection {
+        capture_connection(&mut self.0)
+    }
+}
+
+fn bad(what: &str) -> TransportError {
+    TransportError::with_message(TransportKind::Other, format!("{what} is not allowed in HTTP"))
 }
 
 /// Of this crate's own provider, whatever the process has chosen.
@@ -88,37 +155,4 @@ fn authorities(file: &Path) -> Result<RootCertStore> {
 
 fn misconfigured(what: &str) -> Error {
     Error::new(ErrorKind::Misconfigured, what)
-}
-
-#[async_trait]
-impl HttpClient for Http {
-    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
-        let Body::Bytes(body) = request.body().clone() else {
-            return Err(TransportError::with_message(TransportKind::Other, "the body is a stream"));
-        };
-        let mut builder = hyper::Request::builder().method(request.method().as_ref()).uri(request.url().as_str());
-        for (name, value) in request.headers().iter() {
-            builder = builder.header(name.as_str(), value.as_str());
-        }
-        let request = builder.body(Full::new(body)).map_err(|_| {
-            TransportError::with_message(TransportKind::Other, "a header or the address is not allowed in HTTP")
-        })?;
-        let response = self.0.request(request).await.map_err(|error| {
-            // Connections are made before anything is sent.
-            let kind = if error.is_connect() { TransportKind::Connection } else { TransportKind::Io };
-            TransportError::new(kind, error)
-        })?;
-        let (head, body) = response.into_parts();
-        let body = Limited::new(body, MAX_ANSWER)
-            .collect()
-            .await
-            .map_err(|error| TransportError::with_message(TransportKind::Io, format!("no whole answer: {error}")))?;
-        let mut headers = Headers::new();
-        for (name, value) in &head.headers {
-            if let Ok(value) = value.to_str() {
-                headers.insert(name.as_str().to_owned(), value.to_owned());
-            }
-        }
-        Ok(AsyncRawResponse::from_bytes(head.status.as_u16().into(), headers, body.to_bytes()))
-    }
 }

@@ -5,10 +5,12 @@ mod common;
 
 use std::time::{Duration, Instant};
 
+use acs_identity_client::azure_core::credentials::Secret;
 use acs_identity_client::azure_core::error::{Error as TransportError, ErrorKind as TransportKind};
 use acs_identity_client::azure_core::http::RetryOptions;
 use acs_identity_client::{
-    IdentityClient, IdentityClientCreateUserOptions, IdentityClientOptions, ServiceError, TokenScope, azure_core,
+    IdentityClient, IdentityClientCreateUserOptions, IdentityClientOptions, ServiceError, TeamsUserToken, TokenScope,
+    azure_core,
 };
 use acs_identity_core::{Error, ErrorKind};
 use acs_identity_emulator::{Emulator, Fault};
@@ -47,14 +49,23 @@ async fn an_answer_that_is_lost_after_a_create_is_an_unknown_outcome_and_one_use
 
 #[tokio::test]
 async fn a_create_that_was_sent_is_not_sent_again_whatever_happened_to_it() {
-    for (fault, seen) in
-        [(Fault::CutBefore, None), (status(500), Some(500)), (status(503), Some(503)), (status(408), Some(408))]
-    {
+    for (fault, seen) in [
+        (Fault::CutBefore, None),
+        (status(408), Some(408)),
+        (status(500), Some(500)),
+        (status(501), Some(501)),
+        (status(503), Some(503)),
+    ] {
         let emulator = Emulator::start().await.unwrap();
+        let client = client(&emulator, quick());
         emulator.faults().next(fault);
-        let error = client(&emulator, quick()).create_user(None).await.unwrap_err();
-        assert_eq!((error.kind(), status_of(&error)), (ErrorKind::OutcomeUnknown, seen), "{fault:?}");
-        assert_eq!((emulator.users().len(), emulator.calls().len()), (0, 1), "{fault:?}");
+        let alone = client.create_user(None).await.unwrap_err();
+        emulator.faults().next(fault);
+        let with_token = client.create_user_and_token(CHAT, None).await.unwrap_err();
+        for error in [alone, with_token] {
+            assert_eq!((error.kind(), status_of(&error)), (ErrorKind::OutcomeUnknown, seen), "{fault:?}");
+        }
+        assert_eq!((emulator.users().len(), emulator.calls().len()), (0, 2), "{fault:?}");
     }
 }
 
@@ -94,6 +105,50 @@ async fn a_wait_beyond_the_deadline_is_not_begun() {
 }
 
 #[tokio::test]
+async fn a_service_in_trouble_is_waited_for_as_it_asks_whatever_its_status() {
+    const MS: &[(&str, &str)] = &[("x-ms-retry-after-ms", "300")];
+    const SHORT: &[(&str, &str)] = &[("retry-after-ms", "300")];
+    const SECONDS: &[(&str, &str)] = &[("retry-after", "1")];
+    let waits = [
+        (408, MS, 300),
+        (429, SHORT, 300),
+        (500, SECONDS, 1000),
+        (501, MS, 300),
+        (502, MS, 300),
+        (503, SHORT, 300),
+        (599, MS, 300),
+    ];
+    futures::future::join_all(waits.map(|(status, headers, least)| async move {
+        let token = r#"{"token":"t","expiresOn":"2030-01-01T00:00:00Z"}"#;
+        let service = Canned::new(vec![answer_with(status, headers, ""), answer(200, token)]);
+        let start = Instant::now();
+        client_on(service.clone(), PREVIEW).issue_token(&id("8:acs:r_u"), CHAT, None).await.unwrap();
+        assert!(start.elapsed() >= Duration::from_millis(least), "{status}");
+        assert_eq!(service.seen().len(), 2, "{status}");
+    }))
+    .await;
+    let forever = Canned::new(vec![answer_with(500, &[("x-ms-retry-after-ms", "3600000")], "")]);
+    let error = client_on(forever, PREVIEW).issue_token(&id("8:acs:r_u"), CHAT, None).await.unwrap_err();
+    assert_eq!((error.kind(), status_of(&error)), (ErrorKind::Unavailable, Some(500)));
+}
+
+#[tokio::test]
+async fn those_who_wait_for_the_same_time_do_not_come_back_together() {
+    let token = r#"{"token":"t","expiresOn":"2030-01-01T00:00:00Z"}"#;
+    let waits = (0..8).map(|_| async {
+        let service = Canned::new(vec![answer_with(429, &[("retry-after", "2")], ""), answer(200, token)]);
+        let start = Instant::now();
+        client_on(service, PREVIEW).issue_token(&id("8:acs:r_u"), CHAT, None).await.unwrap();
+        start.elapsed()
+    });
+    let waits = futures::future::join_all(waits).await;
+    let (first, last) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+    assert!(*first >= Duration::from_secs(2));
+    // Were all within 20 ms, that would be by a chance of one in 10^7.
+    assert!(*last - *first > Duration::from_millis(20), "{waits:?}");
+}
+
+#[tokio::test]
 async fn a_create_without_a_connection_is_tried_again_until_there_is_one() {
     let emulator = Emulator::start().await.unwrap();
     let port: u16 = emulator.endpoint().rsplit(':').next().unwrap().parse().unwrap();
@@ -112,7 +167,7 @@ async fn a_create_that_never_had_a_connection_has_changed_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let key = || azure_core::credentials::Secret::new("c2VjcmV0");
+    let key = || Secret::new("c2VjcmV0");
     let client = IdentityClient::with_key(&endpoint, key(), Some(with_deadline(Duration::from_millis(800)))).unwrap();
     let error = client.create_user(None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
@@ -137,42 +192,61 @@ async fn a_create_that_never_had_a_connection_has_changed_nothing() {
 
 #[tokio::test]
 async fn a_create_with_a_custom_id_is_sent_again_and_makes_one_user() {
-    for fault in [Fault::CutAfter, Fault::CutBefore, status(500)] {
+    const TRY: Duration = Duration::from_millis(300);
+    // Where the first try may still be at work, the second does not meet it.
+    for (fault, settles) in [
+        (Fault::CutAfter, true),
+        (Fault::CutBefore, true),
+        (Fault::Latency(Duration::from_secs(600)), true),
+        (status(408), true),
+        (status(502), true),
+        (status(504), true),
+        (status(500), false),
+        (status(503), false),
+    ] {
         let emulator = Emulator::start().await.unwrap();
         emulator.faults().next(fault);
-        let made = client(&emulator, with_version(PREVIEW)).create_user(named()).await.unwrap();
+        let options = IdentityClientOptions { try_timeout: TRY, ..with_version(PREVIEW) };
+        let start = Instant::now();
+        let made = client(&emulator, options).create_user(named()).await.unwrap();
+        assert!(!settles || start.elapsed() >= TRY, "{fault:?}");
         assert_eq!(emulator.users().iter().map(|user| user.id().clone()).collect::<Vec<_>>(), [made.id], "{fault:?}");
-        assert_eq!(emulator.calls().len(), 2);
+        assert_eq!(emulator.faults().queued(), 0);
     }
+    // Neither does it where there is no time left to wait.
+    let emulator = Emulator::start().await.unwrap();
+    emulator.faults().next(Fault::CutAfter);
+    let options = IdentityClientOptions { deadline: Duration::from_secs(10), ..with_version(PREVIEW) };
+    let error = client(&emulator, options).create_user(named()).await.unwrap_err();
+    assert_eq!((error.kind(), emulator.calls().len()), (ErrorKind::OutcomeUnknown, 1));
 }
 
 #[tokio::test]
 async fn what_is_idempotent_is_sent_again() {
-    for fault in [
-        Fault::CutAfter,
-        Fault::CutBefore,
-        status(408),
-        status(429),
-        status(500),
-        status(502),
-        status(503),
-        status(504),
-    ] {
+    let statuses = [408, 429, 500, 501, 502, 503, 504, 599].map(status);
+    let faults = [Fault::CutAfter, Fault::CutBefore].into_iter().chain(statuses);
+    futures::future::join_all(faults.map(|fault| async move {
         let emulator = Emulator::start().await.unwrap();
         let client = client(&emulator, with_version(PREVIEW));
         let bob = client.create_user(None).await.unwrap().id;
+        let (tenant, object, app) = ("tenant", "object", "app");
+        let entra = emulator.entra_token(tenant, object, app, Duration::from_secs(3600));
+        let teams = TeamsUserToken { token: Secret::new(entra), app_id: app.into(), user_id: object.into() };
         emulator.faults().next(fault);
         let token = client.issue_token(&bob, CHAT, None).await.unwrap();
         assert!(emulator.is_token_valid(token.token.secret()));
         emulator.faults().next(fault);
         client.get_user(&bob, None).await.unwrap();
         emulator.faults().next(fault);
+        client.exchange_teams_user_token(&teams, None).await.unwrap();
+        emulator.faults().next(fault);
         client.revoke_tokens(&bob, None).await.unwrap();
         emulator.faults().next(fault);
         client.delete_user(&bob, None).await.unwrap();
-        assert_eq!((emulator.faults().queued(), emulator.calls().len()), (0, 9), "{fault:?}");
+        assert_eq!((emulator.faults().queued(), emulator.calls().len()), (0, 11), "{fault:?}");
         assert!(emulator.users().is_empty());
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]
@@ -263,8 +337,14 @@ async fn a_denial_after_a_lost_answer_does_not_say_that_nothing_was_done() {
     assert_eq!(service.seen().len(), 2);
     // Several users with one custom ID stay several.
     let several = answer(409, r#"{"error":{"code":"MultipleIdentitiesForCustomId","message":""}}"#);
-    let error = client_on(Canned::new(vec![lost(), several]), PREVIEW).create_user(named()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Conflict);
+    let options = IdentityClientOptions {
+        try_timeout: Duration::from_millis(100),
+        api_version: PREVIEW,
+        ..common::with_transport(Canned::new(vec![lost(), several]))
+    };
+    let endpoint = "https://contoso.communication.azure.com";
+    let client = IdentityClient::with_key(endpoint, Secret::new("c2VjcmV0"), Some(options)).unwrap();
+    assert_eq!(client.create_user(named()).await.unwrap_err().kind(), ErrorKind::Conflict);
     // Nothing counts that a token was issued for.
     let service = Canned::new(vec![lost(), answer(401, "")]);
     let error = client_on(service, PREVIEW).issue_token(&id("8:acs:r_u"), CHAT, None).await.unwrap_err();
@@ -287,9 +367,29 @@ async fn an_answer_that_cannot_be_read_is_an_unknown_outcome_of_a_create_alone()
     // A user without the token that was asked for is one all the same.
     let client = client_on(Canned::always(201, r#"{"identity":{"id":"8:acs:r_u"}}"#), PREVIEW);
     assert_eq!(client.create_user_and_token(CHAT, None).await.unwrap_err().kind(), ErrorKind::OutcomeUnknown);
-    // The answer is about somebody else.
+    // So is one whose custom ID comes back in a form that is no customer ID.
+    let strange = Canned::always(201, r#"{"identity":{"id":"8:acs:r_u","customId":""}}"#);
+    let made = client_on(strange, PREVIEW).create_user(named()).await.unwrap();
+    assert_eq!(made.custom_id.unwrap().as_str(), "customer-42");
+    // The answer is about somebody else, if only by a letter.
+    let client = client_on(Canned::always(200, r#"{"id":"8:ACS:r_u","customId":"alice"}"#), PREVIEW);
+    assert_eq!(client.get_user(&id("8:acs:r_u"), None).await.unwrap_err().kind(), ErrorKind::Internal);
     let client = client_on(Canned::always(200, r#"{"id":"8:acs:r_other","customId":"alice"}"#), PREVIEW);
     assert_eq!(client.get_user(&id("8:acs:r_u"), None).await.unwrap_err().kind(), ErrorKind::Internal);
+}
+
+#[tokio::test]
+async fn a_user_who_is_gone_after_a_lost_answer_is_deleted() {
+    let gone = || answer(404, r#"{"error":{"code":"IdentityNotFound","message":""}}"#);
+    let lost = || -> common::Script { Box::new(|_| Err(TransportError::with_message(TransportKind::Io, "reset"))) };
+    client_on(Canned::new(vec![lost(), gone()]), PREVIEW).delete_user(&id("8:acs:r_u"), None).await.unwrap();
+    // Without one it may be another's mistake.
+    let error = client_on(Canned::new(vec![gone()]), PREVIEW).delete_user(&id("8:acs:r_u"), None).await.unwrap_err();
+    assert_eq!((error.kind(), status_of(&error)), (ErrorKind::InvalidInput, Some(404)));
+    // And nothing is known of tokens that were to be revoked.
+    let error =
+        client_on(Canned::new(vec![lost(), gone()]), PREVIEW).revoke_tokens(&id("8:acs:r_u"), None).await.unwrap_err();
+    assert_eq!((error.kind(), status_of(&error)), (ErrorKind::OutcomeUnknown, Some(404)));
 }
 
 #[tokio::test]

@@ -129,7 +129,7 @@ async fn a_deleted_user_is_not_known() {
     let bob = client.create_user(None).await.unwrap().id;
     client.delete_user(&bob, None).await.unwrap();
     let error = client.issue_token(&bob, CHAT, None).await.unwrap_err();
-    assert_eq!((error.kind(), ServiceError::of(&error).unwrap().status()), (ErrorKind::InvalidInput, 404));
+    assert_eq!(told(&error), (ErrorKind::InvalidInput, 404, ServiceError::IDENTITY_NOT_FOUND));
 }
 
 #[tokio::test]
@@ -174,7 +174,7 @@ async fn what_would_be_refused_is_not_sent() {
         client.create_user(named("x".repeat(257))).await.unwrap_err(),
         client.exchange_teams_user_token(&empty, None).await.unwrap_err(),
     ];
-    for other in ["4:+14255550123", "8:orgid:u", "28:orgid:a", "8:acs:r_t_u", "48:x", "bob"].map(id) {
+    for other in ["4:+14255550123", "8:orgid:u", "8:teamsvisitor:u", "28:orgid:a", "..", "."].map(id) {
         errors.push(client.issue_token(&other, CHAT, None).await.unwrap_err());
         errors.push(client.revoke_tokens(&other, None).await.unwrap_err());
         errors.push(client.delete_user(&other, None).await.unwrap_err());
@@ -184,6 +184,25 @@ async fn what_would_be_refused_is_not_sent() {
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     }
     assert!(nobody.seen().is_empty());
+}
+
+#[tokio::test]
+async fn an_id_of_a_form_that_is_not_known_is_left_to_the_service() {
+    let token = r#"{"token":"t","expiresOn":"2030-01-01T00:00:00Z"}"#;
+    for (other, segment) in [("8:acs:r_t_u", "8%3Aacs%3Ar_t_u"), ("48:x", "48%3Ax"), ("../.", "..%2F.")] {
+        let service = Canned::always(200, token);
+        client_on(service.clone(), PREVIEW).issue_token(&id(other), CHAT, None).await.unwrap();
+        let path = format!("/identities/{segment}/:issueAccessToken");
+        assert_eq!(service.seen()[0].url().path(), path);
+    }
+}
+
+#[tokio::test]
+async fn a_short_id_is_not_shown_in_full() {
+    for short in ["4:911", "4:", "28:dod:a"] {
+        let error = client_on(Canned::always(500, ""), PREVIEW).delete_user(&id(short), None).await.unwrap_err();
+        assert!(!format!("{error} {error:?}").contains(short), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -197,6 +216,9 @@ async fn what_a_version_lacks_is_not_sent() {
     let lasting = IdentityClientIssueTokenOptions { expires_in_minutes: Some(60), ..Default::default() };
     for error in [
         oldest.issue_token(&bob, CHAT, Some(lasting)).await.unwrap_err(),
+        oldest.issue_token(&bob, &[TokenScope::CHAT, TokenScope::CHAT_JOIN], None).await.unwrap_err(),
+        oldest.issue_token(&bob, &[TokenScope::CHAT_JOIN_LIMITED], None).await.unwrap_err(),
+        oldest.create_user_and_token(&[TokenScope::VOIP_JOIN], None).await.unwrap_err(),
         oldest.exchange_teams_user_token(&teams, None).await.unwrap_err(),
         stable.create_user(Some(named)).await.unwrap_err(),
         stable.get_user(&bob, None).await.unwrap_err(),
@@ -217,4 +239,17 @@ fn an_endpoint_without_encryption_elsewhere_is_refused() {
     let error = IdentityClient::with_key("https://contoso.communication.azure.com", Secret::new("c2Vj"), Some(options))
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Misconfigured);
+}
+
+#[test]
+fn a_certificate_authority_that_nobody_would_look_at_is_refused() {
+    let authority = |options| IdentityClientOptions { certificate_authority: Some("/nowhere".into()), ..options };
+    for (endpoint, options) in [
+        ("https://contoso.communication.azure.com", common::with_transport(Canned::always(500, ""))),
+        ("http://127.0.0.1:8080", quick()),
+    ] {
+        let error = IdentityClient::with_key(endpoint, Secret::new("c2Vj"), Some(authority(options))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+        assert!(error.to_string().contains("certificate authority"), "{error}");
+    }
 }

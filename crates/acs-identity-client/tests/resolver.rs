@@ -33,7 +33,7 @@ async fn found_absent_and_failed_are_three_answers() {
     assert_eq!(answers[1].as_ref().unwrap(), &None);
     let error = answers[2].as_ref().unwrap_err();
     assert_eq!((error.kind(), error.operation()), (ErrorKind::Denied, Some("resolve")));
-    assert!(answers[3].is_err());
+    assert_eq!(answers[3].as_ref().unwrap(), &None, "a deleted user is nobody");
 }
 
 #[tokio::test]
@@ -65,7 +65,17 @@ async fn trouble_of_the_service_is_never_absence() {
         let resolver = CustomIdResolver::new(client_on(Canned::always(status, body), PREVIEW)).unwrap();
         let error = resolver.resolve(&id("8:acs:r_u")).await.unwrap_err();
         assert_ne!(error.kind(), ErrorKind::OutcomeUnknown, "{status} {error}");
+        // Whose ID it is was well asked, unless the service says otherwise.
+        assert_eq!(error.kind() == ErrorKind::InvalidInput, status == 400, "{status} {error}");
     }
+}
+
+#[tokio::test]
+async fn a_custom_id_that_is_no_customer_id_is_not_absence() {
+    let long = format!(r#"{{"id":"8:acs:r_u","customId":"{}"}}"#, "\u{1f600}".repeat(256));
+    let resolver = CustomIdResolver::new(client_on(Canned::always(200, long.leak()), PREVIEW)).unwrap();
+    let error = resolver.resolve(&id("8:acs:r_u")).await.unwrap_err();
+    assert_eq!((error.kind(), error.operation()), (ErrorKind::Unsupported, Some("resolve")));
 }
 
 #[tokio::test]

@@ -186,6 +186,11 @@ impl AcsId {
         CommunicationIdentifier::parse(&self.0)
     }
 
+    /// Whether it is of a communication user: one that an ACS resource has made, and not a phone, a Teams user or a bot.
+    pub fn is_communication_user(&self) -> bool {
+        matches!(self.identifier(), CommunicationIdentifier::CommunicationUser { .. })
+    }
+
     /// User, Pstn or Bot, as the draft groups the kinds.
     pub fn identity_type(&self) -> IdentityType {
         self.identifier().identity_type()
@@ -269,6 +274,17 @@ mod tests {
     fn invalid_utf8_is_refused_with_its_place() {
         let error = AcsId::from_utf8(b"8:acs:\xff").unwrap_err();
         assert!(error.to_string().contains("not UTF-8 at byte 6"), "{error}");
+    }
+
+    #[test]
+    fn a_communication_user_is_one_of_a_resource() {
+        let is_one = |id: &str| AcsId::new(id).unwrap().is_communication_user();
+        assert!(
+            ["8:acs:a_b", "8:gcch-acs:a_b", "8:dod-acs:a_b", "8:spool:a_b", "8:acs:a_wf_b_c"].into_iter().all(is_one)
+        );
+        assert!(
+            !["8:acs:a_b_c", "8:orgid:u", "8:teamsvisitor:u", "4:+1425", "28:orgid:a", "48:x"].into_iter().any(is_one)
+        );
     }
 
     #[test]

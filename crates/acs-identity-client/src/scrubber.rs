@@ -4,11 +4,13 @@ use std::fmt;
 
 use acs_identity_core::Redacted;
 
+use crate::endpoint::encoded;
+
 /// The private texts of one call, to be taken out of what the service answers.
 #[derive(Default)]
-pub(crate) struct Private(Vec<String>);
+pub(crate) struct Scrubber(Vec<String>);
 
-impl Private {
+impl Scrubber {
     pub(crate) fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         Self(texts.into_iter().map(str::to_owned).collect())
     }
@@ -18,7 +20,7 @@ impl Private {
     fn forms(&self) -> Vec<String> {
         let mut forms: Vec<String> = Vec::new();
         for text in &self.0 {
-            forms.extend([text.clone(), text.replace(':', "%3A")]);
+            forms.extend([text.clone(), encoded(text)]);
             if let Some(id) = text.strip_prefix("8:") {
                 // The last part alone tells who it is.
                 forms.extend([Some(id), id.rsplit('_').next()].into_iter().flatten().map(str::to_owned));
@@ -51,9 +53,9 @@ fn find(text: &str, part: &str) -> Option<usize> {
     text.as_bytes().windows(part.len()).position(same)
 }
 
-impl fmt::Debug for Private {
+impl fmt::Debug for Scrubber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Private")
+        f.write_str("Scrubber")
     }
 }
 
@@ -65,21 +67,21 @@ mod tests {
 
     #[test]
     fn each_form_of_an_id_is_found() {
-        let private = Private::of(["8:acs:res_user-42", "bob@contoso.com"]);
-        let text = private.scrub("8%3aACS%3ares_user-42, acs:res_user-42; user-42! BOB@contoso.com bob", 1000);
+        let scrubber = Scrubber::of(["8:acs:res_user-42", "bob@contoso.com"]);
+        let text = scrubber.scrub("8%3aACS%3ares_user-42, acs:res_user-42; user-42! BOB@contoso.com bob", 1000);
         assert!(!text.to_lowercase().contains("user-42") && !text.to_lowercase().contains("bob@"), "{text}");
         assert!(text.ends_with(" bob"));
     }
 
     #[test]
     fn texts_are_cut_and_have_one_line() {
-        assert_eq!(Private::default().scrub("a\nü\u{0}cd", 4), "a ü ");
+        assert_eq!(Scrubber::default().scrub("a\nü\u{0}cd", 4), "a ü ");
     }
 
     proptest! {
         #[test]
         fn nothing_private_is_left_and_nothing_panics(private in "[a-zäé]{6,12}", before in "\\PC{0,20}", after in "\\PC{0,20}") {
-            let scrubbed = Private::of([private.as_str()]).scrub(&format!("{before}{private}{after}"), 1000);
+            let scrubbed = Scrubber::of([private.as_str()]).scrub(&format!("{before}{private}{after}"), 1000);
             prop_assert!(!scrubbed.contains(&private));
         }
     }
