@@ -6,10 +6,7 @@ use acs_identity::cache::ReadThrough;
 use acs_identity::client::azure_core::credentials::AccessToken;
 use acs_identity::client::{IdentityClient, ServiceError, TokenScope};
 use acs_identity::sql::SqliteStore;
-use acs_identity::{
-    AcsId, CommunicationIdentifier, CustomerId, Error, ErrorKind, Expect, Link, Linked, MappingStore, MappingStoreExt,
-    Result,
-};
+use acs_identity::{AcsId, CustomerId, Error, ErrorKind, Expect, Link, Linked, MappingStore, MappingStoreExt, Result};
 use acs_identity_examples::{complain, told};
 
 /// The mappings in a store, behind a cache.
@@ -51,7 +48,7 @@ impl Accounts {
     /// Deletes the customer's ACS users, and then the mappings. In this order, so that it can be repeated after a failure: what is
     /// not deleted yet is still found. What else is the customer's, such as a phone number, is only no longer mapped.
     pub(crate) async fn erase(&self, customer: &CustomerId, ids: &[AcsId]) -> Result<()> {
-        for user in ids.iter().filter(|id| is_acs_user(id)) {
+        for user in ids.iter().filter(|id| id.is_communication_user()) {
             self.delete(user).await?;
         }
         self.mappings.unlink_customer(customer).await.map(drop)
@@ -118,11 +115,7 @@ impl Accounts {
 /// The customer's first user at ACS; not a phone number or a user of Teams, who gets tokens elsewhere.
 async fn first_user(store: &impl MappingStore, customer: &CustomerId) -> Result<Option<AcsId>> {
     let mappings = store.all_mappings_of(customer).await?;
-    Ok(mappings.into_iter().map(|mapping| mapping.acs_id).find(is_acs_user))
-}
-
-fn is_acs_user(id: &AcsId) -> bool {
-    matches!(id.identifier(), CommunicationIdentifier::CommunicationUser { .. })
+    Ok(mappings.into_iter().map(|mapping| mapping.acs_id).find(AcsId::is_communication_user))
 }
 
 /// Whether ACS says that it does not have that user. Any other error, another 404 included, is one: a proxy in between that is set up

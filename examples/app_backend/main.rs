@@ -39,7 +39,6 @@ use accounts::Accounts;
 use app::App;
 use options::Options;
 use secret::Secret;
-use stop::Stop;
 use users::Users;
 
 /// How long connections may stay open after a stop.
@@ -56,12 +55,13 @@ async fn run() -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     };
     // Listening for signals begins before anybody is told that the server runs.
-    let mut stop = Stop::new()?;
+    let stop = stop::signal()?;
     let port = options.port;
     // This machine alone: passwords and tokens need TLS, which a proxy in front of a real server has.
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
     let listener = listener.map_err(|error| format!("port {port}: {error}"))?;
     let resource = Resource::open(options.connection_string).await?;
+    // The users of an emulator are gone at its end, so their mappings need not stay.
     let folder = tempfile::tempdir()?;
     let database = options.database.unwrap_or_else(|| folder.path().join("mappings.db"));
     let generated = if options.webhook_secret.is_none() { Some(secret::random()?) } else { None };
@@ -78,7 +78,7 @@ async fn run() -> Result<ExitCode, Failure> {
 
     let address = listener.local_addr()?;
     let outcome = match announce(address, resource.kind(), generated.as_deref()) {
-        Ok(()) => serve(listener, app.clone(), &mut stop).await,
+        Ok(()) => serve(listener, app.clone(), stop).await,
         Err(error) => Err(error),
     };
     app.close().await;
@@ -96,13 +96,13 @@ async fn open_accounts(resource: &Resource, database: &Path) -> Result<Accounts,
 }
 
 /// Serves until it is told to stop, and then lets the requests under way end.
-async fn serve(listener: TcpListener, app: Arc<App>, stop: &mut Stop) -> io::Result<()> {
+async fn serve(listener: TcpListener, app: Arc<App>, stop: impl Future<Output = ()>) -> io::Result<()> {
     let ending = CancellationToken::new();
     let server = axum::serve(listener, routes::router(app));
     let mut server = pin!(server.with_graceful_shutdown(ending.clone().cancelled_owned()).into_future());
     tokio::select! {
         ended = &mut server => return ended,
-        () = stop.wait() => ending.cancel(),
+        () = stop => ending.cancel(),
     }
     timeout(DRAIN, server).await.unwrap_or_else(|_| {
         complain("connections that were still open at the end were cut");

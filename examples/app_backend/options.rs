@@ -17,7 +17,8 @@ Options:
   --connection-string TEXT Use this ACS resource. Other programs can see arguments: better put the connection string
                            into the environment variable ACS_CONNECTION_STRING
                            [default: that variable, or else an emulator within this program]
-  --database FILE          Keep the mappings in this SQLite file [default: one in a temporary folder]
+  --database FILE          Keep the mappings in this SQLite file. With a resource it is required: nothing else knows
+                           whose the users are [default with the emulator: one in a temporary folder]
   --port N                 Listen on this port of 127.0.0.1; 0 is a free one [default: 8080]
   --help                   This text
 
@@ -54,6 +55,13 @@ impl Options {
                 Some("--help" | "-h") => return Ok(None),
                 _ => return Err(format!("there is no option {}; see --help", option_name(&arg)).into()),
             }
+        }
+        if options.connection_string.is_none() {
+            options.connection_string = env::var_os("ACS_CONNECTION_STRING");
+        }
+        if options.connection_string.is_some() && options.database.is_none() {
+            let why = "the users of a resource outlast this program, and so must their mappings";
+            return Err(format!("--database is missing: {why}; see --help").into());
         }
         if let Some(secret) = env::var_os("WEBHOOK_SECRET") {
             let secret = secret.into_string().ok().filter(|text| text.len() >= MIN_SECRET);

@@ -1,42 +1,25 @@
-//! Being told to stop: by Ctrl-C or, on Unix, SIGTERM.
+//! Being told to stop.
 
 use std::io;
 
+/// Listens from now on for Ctrl-C and SIGTERM, and ends when one of them has come.
 #[cfg(unix)]
-#[derive(Debug)]
-pub(crate) struct Stop([tokio::signal::unix::Signal; 2]);
-
-#[cfg(unix)]
-impl Stop {
-    /// Listens from now on.
-    pub(crate) fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self([signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?]))
-    }
-
-    pub(crate) async fn wait(&mut self) {
-        let [interrupt, terminate] = &mut self.0;
+pub(crate) fn signal() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-    }
+    })
 }
 
-#[cfg(not(unix))]
-#[derive(Debug)]
-pub(crate) struct Stop;
-
-#[cfg(not(unix))]
-impl Stop {
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self)
-    }
-
-    pub(crate) async fn wait(&mut self) {
-        // An error means that no Ctrl-C can be heard of; stopping at once would help nobody.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
+/// Listens from now on for Ctrl-C, and ends when it has come.
+#[cfg(windows)]
+pub(crate) fn signal() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupt = tokio::signal::windows::ctrl_c()?;
+    Ok(async move {
+        interrupt.recv().await;
+    })
 }

@@ -187,8 +187,15 @@ async fn it_is_refused_in_one_sentence_what_it_cannot_do() {
             &["--connection-string=endpoint=https://hidden/;accesskey=hidden"],
             "there is no option \"--connection-string\"",
         ),
-        (&["--connection-string", "accesskey=hidden"], "the connection string has no endpoint"),
+        (
+            &["--port", "0", "--connection-string", "accesskey=hidden", "--database", "/nowhere/mappings.db"],
+            "the connection string has no endpoint",
+        ),
         (&["--connection-string"], "is missing"),
+        (
+            &["--connection-string", "endpoint=https://hidden/;accesskey=hidden"],
+            "--database is missing: the users of a resource outlast this program",
+        ),
         (&["--port", "65536"], "a port is a number up to 65535"),
         (&["--port", &port], &format!("port {port}: ")),
         (&["--port", "0", "--database", "/nowhere/mappings.db"], "/nowhere/mappings.db"),
@@ -199,6 +206,10 @@ async fn it_is_refused_in_one_sentence_what_it_cannot_do() {
     }
     let run = Run::from(example(&["--port", "0"]).env("WEBHOOK_SECRET", "short").output().await.expect("it runs"));
     assert!(run.refusal().contains("WEBHOOK_SECRET needs at least 16 characters"), "{run:?}");
+    let mut real = example(&["--port", "0"]);
+    real.env("ACS_CONNECTION_STRING", "endpoint=https://hidden/;accesskey=hidden");
+    let run = Run::from(real.output().await.expect("it runs"));
+    assert!(run.refusal().contains("--database is missing") && !run.stderr.contains("hidden"), "{run:?}");
     let help = Run::from(example(&["--help"]).output().await.expect("it runs"));
     assert!(help.code == Some(0) && help.stdout.contains("--database FILE"), "{help:?}");
 }

@@ -27,21 +27,22 @@ pub(crate) struct Server {
     stdout: BufReader<ChildStdout>,
     first_line: String,
     address: String,
+    /// Where its mappings are, if nobody else needs them.
+    _folder: Option<Folder>,
 }
 
 impl Server {
-    /// One on a free port that uses this emulator.
+    /// One on a free port that uses this emulator, and keeps its mappings as long as it runs.
     pub(crate) async fn start(emulator: &Emulator) -> Self {
-        Self::start_with(emulator, &[] as &[&OsStr]).await
+        let folder = Folder::new();
+        let server = Self::start_on(emulator, &folder).await;
+        Self { _folder: Some(folder), ..server }
     }
 
     /// One that shares its mappings with others.
     pub(crate) async fn start_on(emulator: &Emulator, folder: &Folder) -> Self {
-        Self::start_with(emulator, &["--database".as_ref(), folder.path("mappings.db").as_os_str()]).await
-    }
-
-    async fn start_with(emulator: &Emulator, args: &[&OsStr]) -> Self {
-        let mut example = example(&[args, &["--port".as_ref(), "0".as_ref()]].concat());
+        let database = folder.path("mappings.db");
+        let mut example = example(&["--port".as_ref(), "0".as_ref(), "--database".as_ref(), database.as_os_str()]);
         example.env("ACS_CONNECTION_STRING", emulator.connection_string()).env("WEBHOOK_SECRET", SECRET);
         Self::of(example).await
     }
@@ -52,7 +53,7 @@ impl Server {
         let mut first_line = String::new();
         stdout.read_line(&mut first_line).await.expect("a line");
         let address = first_line.trim_end().strip_prefix("Listening on http://").expect("an address").to_owned();
-        Self { child, stdout, first_line, address }
+        Self { child, stdout, first_line, address, _folder: None }
     }
 
     pub(crate) fn address(&self) -> &str {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use acs_identity_core::{Clock, Error, ErrorKind, Excerpt, Result, SystemClock};
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use ring::hmac;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,14 @@ use crate::{DEFAULT_KEY, DEFAULT_RESOURCE_ID, Emulator, RateLimits, server};
 
 /// The clock of a client may differ by so much, as in other services of Azure with this kind of signature.
 const DEFAULT_SKEW: Duration = Duration::from_secs(15 * 60);
+
+/// Reads a key as clients do, some of which need no padding, and writes it as all of them read it.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
 
 /// Says how an [`Emulator`] is to be, and starts it; made by [`Emulator::builder`].
 #[derive(Clone)]
@@ -62,7 +71,8 @@ impl EmulatorBuilder {
         self
     }
 
-    /// The access key in base64, with which requests have to be signed; [`DEFAULT_KEY`] if it is not set.
+    /// The access key in base64, with or without padding, with which requests have to be signed; [`DEFAULT_KEY`] if it is
+    /// not set. [`Emulator::key`] tells it with padding, which Python's client needs.
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = key.into();
         self
@@ -134,7 +144,7 @@ impl EmulatorBuilder {
     /// # Panics
     /// Outside of a tokio runtime, or in one without I/O and time.
     pub async fn start(self) -> Result<Emulator> {
-        let secret = STANDARD.decode(&self.key).ok().filter(|secret| !secret.is_empty());
+        let secret = BASE64.decode(self.key.trim()).ok().filter(|secret| !secret.is_empty());
         let secret = secret.ok_or_else(|| Error::invalid_input("the access key is empty or not base64"))?;
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         let resource_id = self.resource_id.as_bytes();
@@ -170,7 +180,7 @@ impl EmulatorBuilder {
         let port = listener.local_addr().map_err(unavailable)?.port();
         let stop = CancellationToken::new();
         let server = tokio::spawn(server::serve(listener, Arc::clone(&service), stop.clone()));
-        Ok(Emulator::new(service, port, self.key, stop, server))
+        Ok(Emulator::new(service, port, BASE64.encode(secret), stop, server))
     }
 }
 

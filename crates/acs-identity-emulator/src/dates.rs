@@ -18,11 +18,20 @@ pub(crate) fn from_http(text: &str) -> Option<Timestamp> {
     Some(Timestamp::from_micros(u64::try_from(seconds).ok()?.checked_mul(1_000_000)?))
 }
 
+/// A time as the value of an HTTP header, without its fraction of a second.
+pub(crate) fn to_http(time: Timestamp) -> String {
+    formatted(time, HTTP)
+}
+
 /// A time as the service writes it in JSON.
 pub(crate) fn to_json(time: Timestamp) -> String {
+    formatted(time, JSON)
+}
+
+fn formatted(time: Timestamp, format: &[BorrowedFormatItem<'_>]) -> String {
     // The years 1970 to 2255 are all that a timestamp holds, and `time` knows them.
     let date = OffsetDateTime::from_unix_timestamp_nanos(i128::from(time.as_micros()) * 1000);
-    date.ok().and_then(|date| date.format(JSON).ok()).unwrap_or_default()
+    date.ok().and_then(|date| date.format(format).ok()).unwrap_or_default()
 }
 
 /// Seconds since the epoch, as in a JWT.
@@ -35,8 +44,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_http_date_is_read_in_its_one_form() {
+    fn an_http_date_has_one_form() {
         assert_eq!(from_http("Wed, 13 Apr 2022 18:09:12 GMT"), Some(Timestamp::from_micros(1_649_873_352_000_000)));
+        assert_eq!(to_http(Timestamp::from_micros(1_649_873_352_999_999)), "Wed, 13 Apr 2022 18:09:12 GMT");
+        assert_eq!(to_http(Timestamp::from_micros(1_700_000_000_000_000)), "Tue, 14 Nov 2023 22:13:20 GMT");
+        assert_eq!(to_http(Timestamp::MAX), "Tue, 05 Jun 2255 23:47:34 GMT");
         for other in [
             "",
             "Wed, 13 Apr 2022 18:09:12",

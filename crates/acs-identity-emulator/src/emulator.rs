@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::service::{KEYS_PATH, Service};
-use crate::{Call, EmulatorBuilder, Faults, IssuedToken, User, token};
+use crate::{Call, EmulatorBuilder, Faults, IssuedToken, User, identities, token};
 
 /// An emulated resource of Azure Communication Services that runs on a port of 127.0.0.1, in the runtime that started
 /// it.
@@ -73,7 +73,7 @@ impl Emulator {
         format!("endpoint={}/;accesskey={}", self.endpoint, self.key)
     }
 
-    /// The access key, in base64.
+    /// The access key, in base64 with padding.
     pub fn key(&self) -> &str {
         &self.key
     }
@@ -88,21 +88,26 @@ impl Emulator {
         format!("{}{KEYS_PATH}", self.endpoint)
     }
 
-    /// The users that are there, in the order of their creation.
+    /// The users of the resource that are there, in the order of their creation. A Teams user who got a token is none of
+    /// them.
     pub fn users(&self) -> Vec<User> {
         let mut users = self.service.world().users();
-        // Those who signed in to Teams have tokens here, but are no users of the resource.
-        users.retain(|user| user.id().as_str().starts_with("8:acs:"));
+        users.retain(|user| self.is_own(user.id().as_str()));
         users
     }
 
-    /// The user with this raw ID.
+    /// The user of the resource with this raw ID.
     pub fn user(&self, id: impl AsRef<str>) -> Option<User> {
-        self.service.world().user(id.as_ref()).cloned()
+        let id = Some(id.as_ref()).filter(|id| self.is_own(id))?;
+        self.service.world().user(id).cloned()
     }
 
-    /// The tokens of a user, in the order in which they were issued. Those that expired more than an hour ago may be
-    /// missing, those of a deleted user are.
+    fn is_own(&self, id: &str) -> bool {
+        identities::is_own(&self.service.resource_id, id)
+    }
+
+    /// The tokens of a user of the resource or of Teams, in the order in which they were issued. Those that expired more
+    /// than an hour ago may be missing, those of a deleted user are.
     pub fn tokens_of(&self, id: impl AsRef<str>) -> Vec<IssuedToken> {
         self.service.world().tokens(id.as_ref(), self.service.clock.now())
     }
@@ -155,7 +160,7 @@ impl fmt::Debug for Emulator {
         f.debug_struct("Emulator")
             .field("endpoint", &self.endpoint)
             .field("resource_id", &self.service.resource_id)
-            .field("users", &self.service.world().len())
+            .field("users", &self.users().len())
             .finish_non_exhaustive()
     }
 }

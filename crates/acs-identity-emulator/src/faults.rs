@@ -60,14 +60,14 @@ struct Rate {
     fault: Fault,
 }
 
-/// What one request meets.
+/// What goes wrong with one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Met {
+pub(crate) struct Injected {
     pub(crate) latency: Duration,
     pub(crate) other: Option<Fault>,
 }
 
-impl Met {
+impl Injected {
     fn add(&mut self, fault: Fault) {
         match fault {
             Fault::Latency(time) => self.latency = self.latency.saturating_add(time),
@@ -114,23 +114,23 @@ impl Faults {
         plan.rates.clear();
     }
 
-    /// What a request of this operation meets.
-    pub(crate) fn meet(&self, operation: Operation) -> Met {
+    /// What goes wrong with a request of this operation; what is queued is used up.
+    pub(crate) fn inject(&self, operation: Operation) -> Injected {
         let mut plan = self.plan();
-        let mut met = Met::default();
+        let mut injected = Injected::default();
         let is_for = |of: Option<Operation>| of.is_none_or(|one| one == operation);
         if let Some(at) = plan.queued.iter().position(|(of, _)| is_for(*of))
             && let Some((_, fault)) = plan.queued.remove(at)
         {
-            met.add(fault);
+            injected.add(fault);
         }
         let Plan { rates, chance, .. } = &mut *plan;
         for rate in rates.iter().filter(|rate| is_for(rate.of)) {
             if draw(chance) < rate.rate {
-                met.add(rate.fault);
+                injected.add(rate.fault);
             }
         }
-        met
+        injected
     }
 
     fn plan(&self) -> MutexGuard<'_, Plan> {
@@ -161,10 +161,10 @@ mod tests {
         let faults = Faults::new();
         faults.next_of(Operation::DeleteUser, Fault::CutAfter);
         faults.next(Fault::CutBefore);
-        assert_eq!(faults.meet(Operation::CreateUser).other, Some(Fault::CutBefore));
-        assert_eq!(faults.meet(Operation::CreateUser), Met::default());
+        assert_eq!(faults.inject(Operation::CreateUser).other, Some(Fault::CutBefore));
+        assert_eq!(faults.inject(Operation::CreateUser), Injected::default());
         assert_eq!(faults.queued(), 1);
-        assert_eq!(faults.meet(Operation::DeleteUser).other, Some(Fault::CutAfter));
+        assert_eq!(faults.inject(Operation::DeleteUser).other, Some(Fault::CutAfter));
     }
 
     #[test]
@@ -174,22 +174,22 @@ mod tests {
         faults.rate(1.0, Fault::Latency(SECOND));
         faults.rate_of(Operation::GetUser, 1.0, Fault::Latency(SECOND));
         faults.next(Fault::CutAfter);
-        let met = faults.meet(Operation::GetUser);
-        assert_eq!(met, Met { latency: 2 * SECOND, other: Some(Fault::CutAfter) });
-        assert_eq!(faults.meet(Operation::IssueToken), Met { latency: SECOND, other: Some(Fault::CutBefore) });
+        let injected = faults.inject(Operation::GetUser);
+        assert_eq!(injected, Injected { latency: 2 * SECOND, other: Some(Fault::CutAfter) });
+        assert_eq!(faults.inject(Operation::IssueToken), Injected { latency: SECOND, other: Some(Fault::CutBefore) });
         faults.clear();
-        assert_eq!(faults.meet(Operation::GetUser), Met::default());
+        assert_eq!(faults.inject(Operation::GetUser), Injected::default());
     }
 
     #[test]
-    fn a_rate_is_about_met_and_repeats_itself() {
+    fn a_rate_is_about_kept_and_repeats_itself() {
         let run = || {
             let faults = Faults::new();
             faults.rate(0.25, Fault::CutBefore);
-            (0..4000).map(|_| faults.meet(Operation::GetUser).other.is_some()).collect::<Vec<_>>()
+            (0..4000).map(|_| faults.inject(Operation::GetUser).other.is_some()).collect::<Vec<_>>()
         };
-        let met = run().into_iter().filter(|met| *met).count();
-        assert!((900..1100).contains(&met), "{met}");
+        let hit = run().into_iter().filter(|is_hit| *is_hit).count();
+        assert!((900..1100).contains(&hit), "{hit}");
         assert_eq!(run(), run());
     }
 
@@ -198,7 +198,7 @@ mod tests {
         let faults = Faults::new();
         faults.rate(0.0, Fault::CutBefore);
         faults.rate(1.0, Fault::CutAfter);
-        assert!((0..1000).all(|_| faults.meet(Operation::GetUser).other == Some(Fault::CutAfter)));
+        assert!((0..1000).all(|_| faults.inject(Operation::GetUser).other == Some(Fault::CutAfter)));
     }
 
     #[test]

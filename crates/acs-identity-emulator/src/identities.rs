@@ -11,7 +11,7 @@ use crate::random::Ids;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::request::Body;
-use crate::service::{Passed, Service};
+use crate::service::{AuthorizedRequest, Service};
 use crate::token::{self, Content};
 use crate::user::User;
 use crate::version::ApiVersion;
@@ -26,31 +26,31 @@ const MAX_CUSTOM_ID: usize = 256;
 const RACE_WINDOW: Duration = Duration::from_millis(100);
 
 /// `POST /identities`
-pub(crate) async fn create(service: &Service, passed: &Passed<'_>) -> Result<Reply, Refusal> {
-    let body = passed.request.json()?;
-    let minutes = life(&body, passed.version)?;
-    let scopes = scopes(&body, "createTokenWithScopes", passed.version)?;
-    let custom_id = custom_id(&body, passed.version)?;
+pub(crate) async fn create(service: &Service, request: AuthorizedRequest<'_>) -> Result<Reply, Refusal> {
+    let body = request.body?;
+    let minutes = life(&body, request.version)?;
+    let scopes = scopes(&body, "createTokenWithScopes", request.version)?;
+    let custom_id = custom_id(&body, request.version)?;
     let mut user = match custom_id {
-        Some(custom_id) => find_or_create(service, custom_id, passed.now).await?,
-        None => created(service, &mut service.world(), None, passed.now)?,
+        Some(custom_id) => find_or_create(service, custom_id, request.now).await?,
+        None => created(service, &mut service.world(), None, request.now)?,
     };
     let mut answer = json!({});
     if !scopes.is_empty() {
-        let token = issue(service, user.id().as_str(), scopes, passed.now, after(passed.now, minutes))?;
-        user.last_token_issued_at = Some(passed.now);
+        let token = issue(service, user.id().as_str(), scopes, request.now, after(request.now, minutes))?;
+        user.last_token_issued_at = Some(request.now);
         answer["accessToken"] = token;
     }
-    answer["identity"] = described(&user, passed.version);
+    answer["identity"] = described(&user, request.version);
     Ok(Reply::json(StatusCode::CREATED, &answer))
 }
 
 /// `GET /identities/{id}`
-pub(crate) fn get(service: &Service, passed: &Passed<'_>, id: &str) -> Result<Reply, Refusal> {
+pub(crate) fn get(service: &Service, request: &AuthorizedRequest<'_>, id: &str) -> Result<Reply, Refusal> {
     own(service, id)?;
     let world = service.world();
     let user = world.user(id).ok_or_else(Refusal::no_such_identity)?;
-    Ok(Reply::json(StatusCode::OK, &described(user, passed.version)))
+    Ok(Reply::json(StatusCode::OK, &described(user, request.version)))
 }
 
 /// `DELETE /identities/{id}`; again is the same as once.
@@ -61,22 +61,22 @@ pub(crate) fn delete(service: &Service, id: &str) -> Result<Reply, Refusal> {
 }
 
 /// `POST /identities/{id}/:issueAccessToken`
-pub(crate) fn issue_token(service: &Service, passed: &Passed<'_>, id: &str) -> Result<Reply, Refusal> {
+pub(crate) fn issue_token(service: &Service, request: AuthorizedRequest<'_>, id: &str) -> Result<Reply, Refusal> {
     own(service, id)?;
-    let body = passed.request.json()?;
-    let minutes = life(&body, passed.version)?;
-    let scopes = scopes(&body, "scopes", passed.version)?;
+    let body = request.body?;
+    let minutes = life(&body, request.version)?;
+    let scopes = scopes(&body, "scopes", request.version)?;
     if scopes.is_empty() {
         return Err(Refusal::validation("scopes", "Invalid scopes - Scopes field is required."));
     }
-    let token = issue(service, id, scopes, passed.now, after(passed.now, minutes))?;
+    let token = issue(service, id, scopes, request.now, after(request.now, minutes))?;
     Ok(Reply::json(StatusCode::OK, &token))
 }
 
 /// `POST /identities/{id}/:revokeAccessTokens`
-pub(crate) fn revoke_tokens(service: &Service, passed: &Passed<'_>, id: &str) -> Result<Reply, Refusal> {
+pub(crate) fn revoke_tokens(service: &Service, request: &AuthorizedRequest<'_>, id: &str) -> Result<Reply, Refusal> {
     own(service, id)?;
-    let from = passed.now.saturating_add(service.revocation_delay);
+    let from = request.now.saturating_add(service.revocation_delay);
     if !service.world().revoke(id, from) {
         return Err(Refusal::no_such_identity());
     }

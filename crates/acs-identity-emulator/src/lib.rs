@@ -2,10 +2,10 @@
 //! without a cloud account.
 //!
 //! [`Emulator`] starts in a test within a few milliseconds, on a free port of 127.0.0.1, and checks what the service
-//! checks: signatures, dates, hashes of bodies, API versions, scopes, lifetimes, owners of IDs, and rates. Its
-//! answers have the service's bodies, codes and messages. Tests can look at users, tokens and calls, and order
-//! [faults](Fault): a connection that is cut after a user was created, for instance. The same as a program:
-//! `acs-identity-emulator --help`.
+//! is known to check: signatures, dates, hashes of bodies, API versions, scopes, lifetimes, owners of IDs, and rates.
+//! Its answers have the service's bodies, codes and messages, as far as these are known. Tests can look at users,
+//! tokens and calls, and order [faults](Fault): a connection that is cut after a user was created, for instance. The
+//! same as a program: `acs-identity-emulator --help`.
 //!
 //! ```
 //! use acs_identity_emulator::{Emulator, Fault, Operation, RateLimits};

@@ -8,8 +8,8 @@ use crate::Operation;
 
 /// How many requests of each operation are answered in a window of time; more are refused with 429.
 ///
-/// Each operation has its own window. It begins with the first request after the last window has ended, and requests
-/// that are refused for another reason count, too.
+/// Each operation has its own window. It begins with the first request after the last window has ended. All requests
+/// count that are rightly signed and in a version that has the operation, also those that are refused for their content.
 ///
 /// ```
 /// use acs_identity_emulator::{Operation, RateLimits};

@@ -37,11 +37,11 @@ fn run(args: Args) -> Result<(), Box<dyn Error>> {
     }
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         // Listening for signals begins before anybody is told that the emulator runs.
-        let mut stop = Stop::new()?;
+        let stop = stop_signal()?;
         let emulator = args.builder()?.start().await?;
         args.order_faults(emulator.faults());
         announce(&emulator)?;
-        stop.wait().await;
+        stop.await;
         emulator.stop().await;
         Ok(())
     })
@@ -55,39 +55,24 @@ fn announce(emulator: &Emulator) -> io::Result<()> {
     out.flush()
 }
 
-/// Being told to stop: by Ctrl-C or, on Unix, SIGTERM.
+/// Listens from now on for what tells a program to stop, Ctrl-C or SIGTERM, and waits for it when it is polled.
 #[cfg(unix)]
-struct Stop([tokio::signal::unix::Signal; 2]);
-
-#[cfg(unix)]
-impl Stop {
-    fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self([signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?]))
-    }
-
-    async fn wait(&mut self) {
-        let [interrupt, terminate] = &mut self.0;
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-    }
+    })
 }
 
-#[cfg(not(unix))]
-struct Stop;
-
-#[cfg(not(unix))]
-impl Stop {
-    fn new() -> io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn wait(&mut self) {
-        // An error means that no Ctrl-C can be heard of; stopping at once would help nobody.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
+/// Listens for Ctrl-C.
+#[cfg(windows)]
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupt = tokio::signal::windows::ctrl_c()?;
+    Ok(async move {
+        interrupt.recv().await;
+    })
 }

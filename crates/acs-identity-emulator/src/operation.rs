@@ -7,7 +7,7 @@ use acs_identity_core::{Error, Excerpt, Result};
 use hyper::Method;
 
 use crate::refusal::Refusal;
-use crate::request::Request;
+use crate::request::Body;
 
 /// What a request asks the service to do: which [faults](crate::Faults) and which [limit](crate::RateLimits) it meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -142,14 +142,16 @@ impl Route {
     }
 
     /// What a request to it asks for.
-    pub(crate) fn operation(&self, request: &Request) -> Result<Operation, Refusal> {
-        if !self.methods().contains(&request.method) {
+    pub(crate) fn operation(&self, method: &Method, body: Option<&Body>) -> Result<Operation, Refusal> {
+        if !self.methods().contains(method) {
             return Err(Refusal::method_not_allowed(self.methods()));
         }
         Ok(match self {
-            Self::Identities if request.asks_for_a_token() => Operation::CreateUserAndToken,
+            Self::Identities if body.is_some_and(|body| body.has_items("createTokenWithScopes")) => {
+                Operation::CreateUserAndToken
+            }
             Self::Identities => Operation::CreateUser,
-            Self::Identity(_) if request.method == Method::GET => Operation::GetUser,
+            Self::Identity(_) if *method == Method::GET => Operation::GetUser,
             Self::Identity(_) => Operation::DeleteUser,
             Self::IssueToken(_) => Operation::IssueToken,
             Self::RevokeTokens(_) => Operation::RevokeTokens,

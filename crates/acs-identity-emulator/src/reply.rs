@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use acs_identity_core::Timestamp;
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-use crate::version;
+use crate::{dates, version};
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 pub(crate) const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
@@ -41,8 +42,9 @@ impl Reply {
         Self { body: text.replace('+', "\\u002B").into(), ..Self::empty(status) }
     }
 
-    /// As HTTP. `sent` are the headers of the request.
-    pub(crate) fn into_response(self, request_id: &str, sent: &HeaderMap) -> Response<Full<Bytes>> {
+    /// As HTTP. `now` is the time of the emulator's clock, by which clients see how far theirs is from it; `sent` are
+    /// the headers of the request.
+    pub(crate) fn into_response(self, request_id: &str, now: Timestamp, sent: &HeaderMap) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::default());
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
@@ -52,6 +54,7 @@ impl Reply {
                 headers.insert(name, value);
             }
         };
+        insert(DATE, &dates::to_http(now));
         insert(REQUEST_ID, request_id);
         insert(CORRELATION_VECTOR, &format!("{request_id}.0"));
         insert(SUPPORTED_VERSIONS, version::supported());

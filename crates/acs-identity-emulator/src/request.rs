@@ -32,21 +32,15 @@ impl Request {
         format!("http://{}{}", self.header(HOST.as_str()), self.uri.path())
     }
 
-    /// Whether a request to create a user has scopes, so that it asks for a token, too.
-    pub(crate) fn asks_for_a_token(&self) -> bool {
-        let body = serde_json::from_slice::<Value>(&self.body).unwrap_or_default();
-        body["createTokenWithScopes"].as_array().is_some_and(|scopes| !scopes.is_empty())
-    }
-
-    /// Its body, which must be a JSON object; none is an empty object.
+    /// Its body, which must be a JSON object, with `PATCH` as a JSON Merge Patch (RFC 7396); none is an empty object.
     pub(crate) fn json(&self) -> Result<Body, Refusal> {
         if self.body.is_empty() {
             return Ok(Body(Map::new()));
         }
         let sent = self.headers.get(CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
         let media_type = sent.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        let wanted = ["application/json", "application/merge-patch+json"];
-        if !wanted.iter().any(|one| media_type.eq_ignore_ascii_case(one.as_bytes())) {
+        let wanted = if self.method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
+        if !media_type.eq_ignore_ascii_case(wanted.as_bytes()) {
             return Err(Refusal::media_type(media_type));
         }
         match serde_json::from_slice(&self.body) {
@@ -62,6 +56,11 @@ pub(crate) struct Body(Map<String, Value>);
 impl Body {
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    /// Whether a field is a list with something in it.
+    pub(crate) fn has_items(&self, name: &str) -> bool {
+        self.0.get(name).and_then(Value::as_array).is_some_and(|items| !items.is_empty())
     }
 
     /// A list of texts; none is an empty one.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use acs_identity_core::{AcsId, Error, Excerpt, Redacted, Result, Timestamp};
+use acs_identity_core::{AcsId, Error, Redacted, Result, Timestamp};
 use serde::Deserialize;
 
 use crate::identities;
@@ -48,8 +48,10 @@ impl Seed {
     /// `InvalidInput` if the text is something else. It says in which line.
     pub fn from_json(text: &str) -> Result<Self> {
         serde_json::from_str(text).map_err(|error| {
+            // Its text is no source of this one: it may quote what is private.
+            let what = if error.is_data() { "of the documented form" } else { "JSON" };
             let place = format!("line {}, column {}", error.line(), error.column());
-            Error::invalid_input(format!("the seed is not of the documented form at {place}")).with_source(error)
+            Error::invalid_input(format!("the seed is not {what} at {place}"))
         })
     }
 
@@ -69,15 +71,12 @@ impl Seed {
 
     /// Creates the users.
     pub(crate) fn plant(self, world: &mut World, ids: &Ids, resource_id: &str, now: Timestamp) -> Result<()> {
-        for Planted { id, custom_id } in self.users {
+        for (index, Planted { id, custom_id }) in self.users.into_iter().enumerate() {
             let id = match id {
                 Some(id) => id,
                 None => identities::new_id(resource_id, ids)?,
             };
-            let refused = |why: &str| {
-                let shown = Excerpt(id.as_str().as_bytes());
-                Err(Error::invalid_input(format!("the user {shown} of the seed {why}")))
-            };
+            let refused = |why: &str| Err(Error::invalid_input(format!("user {} of the seed {why}", index + 1)));
             if !identities::is_own(resource_id, id.as_str()) {
                 return refused(&format!("is not of the form 8:acs:{resource_id}_<user>"));
             }
@@ -95,5 +94,29 @@ impl Seed {
             world.create(id, custom_id, now);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_of_another_form_is_refused_by_its_place_and_never_quoted() {
+        for (text, place) in [
+            ("", "not JSON at line 1, column 0"),
+            (r#"{"users": [hidden]}"#, "not JSON at line 1, column 12"),
+            (r#""hidden""#, "not of the documented form at line 1, column 8"),
+            ("{\"users\": [\n\"hidden\"]}", "not of the documented form at line 2, column 8"),
+            (r#"{"hidden": []}"#, "not of the documented form at line 1, column 9"),
+            (r#"{"users": [{"hidden": "hidden"}]}"#, "not of the documented form at line 1, column 20"),
+            (r#"{"users": [{"customId": ["hidden"]}]}"#, "not of the documented form at line 1"),
+            (r#"{"users": [{"id": "hid\u0000den"}]}"#, "not of the documented form at line 1"),
+        ] {
+            let error = Seed::from_json(text).unwrap_err();
+            assert!(std::error::Error::source(&error).is_none());
+            let shown = format!("{error} {error:?}");
+            assert!(shown.contains(place) && !shown.contains("hid"), "{shown}");
+        }
     }
 }

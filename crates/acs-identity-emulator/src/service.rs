@@ -17,7 +17,7 @@ use crate::operation::{Operation, Route};
 use crate::random::Ids;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
-use crate::request::Request;
+use crate::request::{Body, Request};
 use crate::version::ApiVersion;
 use crate::world::World;
 use crate::{access, auth, identities, token};
@@ -54,8 +54,10 @@ impl fmt::Display for Cut {
 impl std::error::Error for Cut {}
 
 /// A request that passed all checks that are the same for every operation.
-pub(crate) struct Passed<'a> {
-    pub(crate) request: &'a Request,
+pub(crate) struct AuthorizedRequest<'a> {
+    pub(crate) http: &'a Request,
+    /// The refusal of a body that is no JSON object, for operations that take one.
+    pub(crate) body: Result<Body, Refusal>,
     pub(crate) version: &'static ApiVersion,
     pub(crate) now: Timestamp,
 }
@@ -67,22 +69,27 @@ impl Service {
 
     /// Answers a request, or lets it go without an answer, and notes it.
     pub(crate) async fn handle(&self, request: Request) -> Result<Response<Full<Bytes>>, Cut> {
-        let route = Route::of(request.uri.path());
-        let operation = route.as_ref().map(|route| route.operation(&request));
-        let known = operation.as_ref().and_then(|operation| operation.as_ref().ok().copied());
-        let met = known.map(|operation| self.faults.meet(operation)).unwrap_or_default();
-        if !met.latency.is_zero() {
-            tokio::time::sleep(met.latency).await;
+        let asked = Route::of(request.uri.path()).map(|route| {
+            let body = request.json();
+            let operation = route.operation(&request.method, body.as_ref().ok());
+            (route, operation, body)
+        });
+        let known = asked.as_ref().and_then(|(_, operation, _)| operation.as_ref().ok().copied());
+        let injected = known.map(|operation| self.faults.inject(operation)).unwrap_or_default();
+        if !injected.latency.is_zero() {
+            tokio::time::sleep(injected.latency).await;
         }
-        let reply = match (met.other, route, operation) {
-            (Some(Fault::CutBefore), ..) => None,
-            (Some(Fault::Status { status, retry_after }), ..) => {
+        let reply = match (injected.other, asked) {
+            (Some(Fault::CutBefore), _) => None,
+            (Some(Fault::Status { status, retry_after }), _) => {
                 Some(Refusal::fault(Fault::status(status), retry_after).into())
             }
-            (_, Some(route), Some(operation)) => Some(self.answer(&request, route, operation).await),
-            _ => Some(self.elsewhere(&request)),
+            (_, Some((route, operation, body))) => {
+                Some(self.answer(&request, route, operation, body).await.unwrap_or_else(Reply::from))
+            }
+            (_, None) => Some(self.elsewhere(&request)),
         };
-        let reply = reply.filter(|_| met.other != Some(Fault::CutAfter));
+        let reply = reply.filter(|_| injected.other != Some(Fault::CutAfter));
         self.note(request, known, reply)
     }
 
@@ -100,7 +107,7 @@ impl Service {
         let request_id = self.ids.request();
         let status = reply.as_ref().map(|reply| reply.status);
         let reason = reply.as_ref().and_then(|reply| reply.reason);
-        let response = reply.map(|reply| reply.into_response(&request_id, &request.headers));
+        let response = reply.map(|reply| reply.into_response(&request_id, self.clock.now(), &request.headers));
         self.calls.push(Call::new(request, operation, request_id, status, reason));
         response.ok_or(Cut)
     }
@@ -116,42 +123,47 @@ impl Service {
         Reply::json(StatusCode::OK, &token::key_set())
     }
 
-    async fn answer(&self, request: &Request, route: Route, operation: Result<Operation, Refusal>) -> Reply {
-        let answer = async {
-            let passed = self.check(request, operation?)?;
-            match route {
-                Route::Identities => identities::create(self, &passed).await,
-                Route::Identity(id) if request.method == Method::GET => identities::get(self, &passed, &id),
-                Route::Identity(id) => identities::delete(self, &id),
-                Route::IssueToken(id) => identities::issue_token(self, &passed, &id),
-                Route::RevokeTokens(id) => identities::revoke_tokens(self, &passed, &id),
-                Route::TeamsUser => access::exchange_teams_user(self, &passed),
-                Route::Extension => access::exchange_extension(self, &passed),
-                Route::ExtensionAssignment { tenant, object } => {
-                    access::extension_assignment(self, &passed, &tenant, &object)
-                }
-                Route::Entra => access::exchange_entra(self, &passed),
-                Route::EntraAssignments => access::entra_assignments(self, &passed),
-                Route::EntraAssignment(object) => access::entra_assignment(self, &passed, &object),
+    async fn answer(
+        &self,
+        http: &Request,
+        route: Route,
+        operation: Result<Operation, Refusal>,
+        body: Result<Body, Refusal>,
+    ) -> Result<Reply, Refusal> {
+        let (version, now) = self.check(http, operation?)?;
+        let request = AuthorizedRequest { http, body, version, now };
+        match route {
+            Route::Identities => identities::create(self, request).await,
+            Route::Identity(id) if http.method == Method::GET => identities::get(self, &request, &id),
+            Route::Identity(id) => identities::delete(self, &id),
+            Route::IssueToken(id) => identities::issue_token(self, request, &id),
+            Route::RevokeTokens(id) => identities::revoke_tokens(self, &request, &id),
+            Route::TeamsUser => access::exchange_teams_user(self, request),
+            Route::Extension => access::exchange_extension(self, &request),
+            Route::ExtensionAssignment { tenant, object } => {
+                access::extension_assignment(self, request, &tenant, &object)
             }
-        };
-        answer.await.unwrap_or_else(Reply::from)
+            Route::Entra => access::exchange_entra(self, &request),
+            Route::EntraAssignments => access::entra_assignments(self, request),
+            Route::EntraAssignment(object) => access::entra_assignment(self, request, &object),
+        }
     }
 
-    /// The checks of every operation, in this order: who calls, in which version, and how often.
-    fn check<'a>(&self, request: &'a Request, operation: Operation) -> Result<Passed<'a>, Refusal> {
+    /// The checks of every operation, in this order: who calls, in which version, and how often. Returns the version,
+    /// and the time that all of the request is done at.
+    fn check(&self, http: &Request, operation: Operation) -> Result<(&'static ApiVersion, Timestamp), Refusal> {
         let now = self.clock.now();
-        match request.bearer() {
+        match http.bearer() {
             // Its token is looked at by the operation.
             Some(_) if operation.is_called_by_a_user() || self.bearer => {}
             Some(_) => return Err(Refusal::denied("bearer tokens are only taken in the emulator's mode for them")),
             None if operation.is_called_by_a_user() => {
                 return Err(Refusal::denied("this exchange is called with a bearer token of Entra ID"));
             }
-            None => auth::check(&self.key, request, now, self.clock_skew)?,
+            None => auth::check(&self.key, http, now, self.clock_skew)?,
         }
-        let version = ApiVersion::of(request, operation)?;
+        let version = ApiVersion::of(http, operation)?;
         self.limits.take(operation, self.clock.monotonic()).map_err(Refusal::too_many_requests)?;
-        Ok(Passed { request, version, now })
+        Ok((version, now))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use acs_identity_core::{AcsId, Timestamp};
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::rand::SystemRandom;
 use ring::rsa::PublicKeyComponents;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair};
@@ -17,6 +17,8 @@ use crate::dates;
 /// A PUBLIC TEST KEY: it comes with the source of this crate and protects nothing. Making one takes too long for a
 /// start of a few milliseconds.
 const PUBLIC_TEST_KEY: &[u8] = include_bytes!("public-test-key.der");
+/// A certificate that this key has signed for itself. Tokens name their key by its thumbprint.
+const PUBLIC_TEST_CERTIFICATE: &[u8] = include_bytes!("public-test-certificate.der");
 
 /// The key, and what is told of it.
 struct Signer {
@@ -25,18 +27,21 @@ struct Signer {
     exponent: Vec<u8>,
     /// The first part of every token.
     header: String,
-    thumbprint: [u8; 20],
+    /// The thumbprint of the certificate in the form of `kid`, and in that of `x5t`.
+    kid: String,
+    x5t: String,
 }
 
 static SIGNER: LazyLock<Signer> = LazyLock::new(|| {
     let key =
         RsaKeyPair::from_pkcs8(PUBLIC_TEST_KEY).expect("the embedded key is one that ring takes, as a test shows");
     let PublicKeyComponents { n: modulus, e: exponent } = PublicKeyComponents::<Vec<u8>>::from(key.public());
-    let mut thumbprint = [0; 20];
-    let hash = digest::digest(&digest::SHA256, key.public().as_ref());
-    thumbprint.copy_from_slice(&hash.as_ref()[..20]);
-    let header = json!({ "alg": "RS256", "kid": kid(&thumbprint), "x5t": encode(&thumbprint), "typ": "JWT" });
-    Signer { key, modulus, exponent, header: encode(header.to_string().as_bytes()), thumbprint }
+    // RFC 7515, section 4.1.7, says SHA-1. Nothing relies on its strength: it is a name.
+    let thumbprint = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, PUBLIC_TEST_CERTIFICATE);
+    let kid: String = thumbprint.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
+    let x5t = encode(thumbprint.as_ref());
+    let header = json!({ "alg": "RS256", "kid": kid, "x5t": x5t, "typ": "JWT" });
+    Signer { key, modulus, exponent, header: encode(header.to_string().as_bytes()), kid, x5t }
 });
 
 /// What a token says: the claims that tokens of the service were seen to have, and one more.
@@ -113,15 +118,12 @@ pub(crate) fn key_set() -> Value {
         "kty": "RSA",
         "use": "sig",
         "alg": "RS256",
-        "kid": kid(&SIGNER.thumbprint),
-        "x5t": encode(&SIGNER.thumbprint),
+        "kid": SIGNER.kid,
+        "x5t": SIGNER.x5t,
+        "x5c": [STANDARD.encode(PUBLIC_TEST_CERTIFICATE)],
         "n": encode(&SIGNER.modulus),
         "e": encode(&SIGNER.exponent),
     }] })
-}
-
-fn kid(thumbprint: &[u8; 20]) -> String {
-    thumbprint.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
 fn encode(bytes: &[u8]) -> String {

@@ -64,7 +64,7 @@ impl ApiVersion {
 
 /// Three of them are only known by their names, from the service's own list: they are taken as the documented version
 /// before them.
-const VERSIONS: [ApiVersion; 9] = [
+static VERSIONS: [ApiVersion; 9] = [
     ApiVersion::first("2021-03-07"),
     ApiVersion::first("2021-10-31-preview"),
     ApiVersion::first("2021-11-01"),
@@ -92,6 +92,6 @@ const VERSIONS: [ApiVersion; 9] = [
 
 /// The value of `api-supported-versions`.
 pub(crate) fn supported() -> &'static str {
-    static NAMES: LazyLock<String> = LazyLock::new(|| VERSIONS.map(|version| version.name).join(", "));
+    static NAMES: LazyLock<String> = LazyLock::new(|| VERSIONS.each_ref().map(|version| version.name).join(", "));
     &NAMES
 }

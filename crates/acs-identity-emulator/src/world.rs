@@ -99,10 +99,6 @@ impl World {
         records.into_iter().map(|record| record.user.clone()).collect()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.records.len()
-    }
-
     /// Deletes a user with its tokens; whether there was one.
     pub(crate) fn delete(&mut self, id: &str) -> bool {
         let Some(record) = self.records.remove(id) else {

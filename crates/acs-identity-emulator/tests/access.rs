@@ -18,7 +18,11 @@ async fn exchange(emulator: &Emulator, path: &str, token: &str) -> Answer {
 
 async fn call(emulator: &Emulator, method: &'static str, path: &str, body: &Value) -> Answer {
     let body = if body.is_null() { String::new() } else { body.to_string() };
-    Call::new(emulator, method, path, PREVIEW, &body).send(emulator).await
+    let mut call = Call::new(emulator, method, path, PREVIEW, &body);
+    if method == "PATCH" {
+        call.more = vec![("Content-Type", "application/merge-patch+json".into())];
+    }
+    call.send(emulator).await
 }
 
 #[tokio::test]
@@ -106,9 +110,7 @@ async fn entra_assignments_are_listed_put_patched_and_deleted() {
         assert_eq!((answer.status, answer.json()), (status, of("o", "user")));
     }
     let patch = json!({ "o": null, "p": one("group"), "t": one("tenant") });
-    let mut call_patch = Call::new(&emulator, "PATCH", ENTRA, PREVIEW, &patch.to_string());
-    call_patch.more = vec![("Content-Type", "application/merge-patch+json".into())];
-    let answer = call_patch.send(&emulator).await;
+    let answer = call(&emulator, "PATCH", ENTRA, &patch).await;
     assert_eq!((answer.status, answer.json()), (200, json!({ "value": [of("p", "group"), of("t", "tenant")] })));
     assert_eq!(call(&emulator, "GET", ENTRA, &Value::Null).await.json(), answer.json());
     assert_eq!(call(&emulator, "GET", &path("p"), &Value::Null).await.json(), of("p", "group"));

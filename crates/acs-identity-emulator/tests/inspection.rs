@@ -2,10 +2,15 @@
 
 mod common;
 
+use std::sync::Arc;
+
+use acs_identity_core::Timestamp;
 use acs_identity_emulator::{DEFAULT_KEY, Emulator, Operation, Seed};
+use acs_identity_testkit::ManualClock;
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use common::{Call, PREVIEW, STABLE, created, issued, path, post, send};
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use common::{Call, MINUTE, PREVIEW, STABLE, created, issued, path, post, send};
+use ring::digest;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 
 #[tokio::test]
@@ -29,7 +34,6 @@ async fn every_call_is_noted_as_it_was_sent() {
     assert_eq!(answer.header("ms-cv"), Some(format!("{}.0", noted.request_id()).as_str()));
     assert_eq!(answer.header("x-ms-client-request-id"), Some("mine"));
     assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"));
-    assert!(answer.header("date").is_some());
     assert_ne!(calls[0].request_id(), noted.request_id());
 
     let odd = send(&emulator, "GET", "/elsewhere", &[], "").await.unwrap();
@@ -38,6 +42,26 @@ async fn every_call_is_noted_as_it_was_sent() {
     assert_eq!(odd.header("x-ms-request-id"), Some(calls[2].request_id()));
     emulator.clear_calls();
     assert!(emulator.calls().is_empty());
+}
+
+#[tokio::test]
+async fn answers_are_dated_by_the_emulators_clock() {
+    let clock = ManualClock::new();
+    clock.set(Timestamp::from_micros(1_649_873_352_999_999));
+    let emulator = Emulator::builder().clock(Arc::new(clock)).start().await.unwrap();
+    let answer = send(&emulator, "GET", "/elsewhere", &[], "").await.unwrap();
+    assert_eq!(answer.header("date"), Some("Wed, 13 Apr 2022 18:09:12 GMT"));
+}
+
+#[tokio::test]
+async fn who_comes_by_teams_has_tokens_but_is_no_user_of_the_resource() {
+    let emulator = Emulator::start().await.unwrap();
+    let token = emulator.entra_token("t", "o", "a", MINUTE);
+    let body = format!(r#"{{"token":"{token}","appId":"a","userId":"o"}}"#);
+    assert_eq!(post(&emulator, "/teamsUser/:exchangeAccessToken", STABLE, &body).await.status, 200);
+    assert_eq!(emulator.tokens_of("8:orgid:o").len(), 1);
+    assert_eq!((emulator.users(), emulator.user("8:orgid:o")), (vec![], None));
+    assert!(format!("{emulator:?}").contains("users: 0"), "{emulator:?}");
 }
 
 #[tokio::test]
@@ -69,6 +93,11 @@ async fn tokens_verify_with_the_published_key() {
         serde_json::from_slice(&URL_SAFE_NO_PAD.decode(signed.split('.').next().unwrap()).unwrap()).unwrap();
     assert_eq!((header["alg"].as_str(), header["typ"].as_str()), (Some("RS256"), Some("JWT")));
     assert_eq!((&header["kid"], &header["x5t"]), (&key["kid"], &key["x5t"]));
+    // The thumbprint is that of the certificate (RFC 7515, section 4.1.7), which holds the key.
+    let certificate = STANDARD.decode(key["x5c"][0].as_str().unwrap()).unwrap();
+    assert_eq!(part("x5t"), digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &certificate).as_ref());
+    let modulus = part("n");
+    assert!(certificate.windows(modulus.len()).any(|window| window == modulus));
     let public = RsaPublicKeyComponents { n: part("n"), e: part("e") };
     let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
     public.verify(&RSA_PKCS1_2048_8192_SHA256, signed.as_bytes(), &signature).unwrap();

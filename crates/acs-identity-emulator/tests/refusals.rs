@@ -228,6 +228,12 @@ async fn each_operation_has_its_own_limit_for_a_window() {
         call.send(&emulator).await
     };
     let with_token = r#"{"createTokenWithScopes":["chat"]}"#;
+    // What nobody has signed rightly, or is in no version, does not count.
+    let mut uncounted = create(&emulator);
+    assert_eq!(uncounted.send(&emulator).await.status, 401);
+    uncounted.date = clock.now();
+    uncounted.target = "/identities?api-version=2024-01-01".into();
+    assert_eq!(uncounted.send(&emulator).await.status, 400);
     for _ in 0..2 {
         assert_eq!(call("/identities", "").await.status, 201);
     }
@@ -259,6 +265,36 @@ async fn the_documented_limits_apply_unless_others_are_set() {
 }
 
 #[tokio::test]
+async fn a_key_is_taken_as_clients_take_it_and_told_with_its_padding() {
+    for (key, told) in [("c2VjcmV0LQ==", "c2VjcmV0LQ=="), (" c2VjcmV0LQ\n", "c2VjcmV0LQ=="), ("secret", "secreg==")] {
+        let emulator = Emulator::builder().key(key).start().await.unwrap();
+        assert_eq!(emulator.key(), told);
+        created(&emulator).await;
+    }
+    for key in ["", " ", "=", "no base64"] {
+        let error = Emulator::builder().key(key).start().await.unwrap_err();
+        assert!(error.message().contains("access key") && !format!("{error:?}").contains("no base"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn only_a_patch_is_a_merge_patch() {
+    let emulator = Emulator::start().await.unwrap();
+    let sent = async |method, path: &str, media_type: &str| {
+        let mut call = Call::new(&emulator, method, path, PREVIEW, "{}");
+        call.more = vec![("Content-Type", media_type.into())];
+        call.send(&emulator).await.error()
+    };
+    let refused =
+        |media_type| format!("415 UnsupportedMediaType: The media type \"{media_type}\" is not supported. (-)");
+    let (json, patch) = ("application/json", "application/merge-patch+json");
+    assert_eq!(sent("POST", "/identities", patch).await, refused(patch));
+    assert_eq!(sent("PUT", "/access/entra/assignments/o", patch).await, refused(patch));
+    assert_eq!(sent("PATCH", "/access/entra/assignments", json).await, refused(json));
+    assert!(emulator.users().is_empty());
+}
+
+#[tokio::test]
 async fn a_seed_must_fit_the_resource() {
     use acs_identity_emulator::Seed;
     let start = async |seed: Seed| Emulator::builder().resource_id("r").seed(seed).start().await;
@@ -268,20 +304,15 @@ async fn a_seed_must_fit_the_resource() {
     assert_eq!(users[0].id().as_str(), "8:acs:r_1");
     assert_eq!((users.len(), users[1].custom_id()), (2, Some("bob")));
     for (wrong, why) in [
-        (seed.clone().user(id("8:acs:r_1")), "twice"),
-        (seed.clone().user(id(FOREIGN)), "8:acs:r_<user>"),
-        (seed.clone().user_with_custom_id("bob", None), "customId of another one"),
-        (seed.clone().user_with_custom_id("", None), "empty or too long"),
+        (seed.clone().user(id("8:acs:r_1")), "user 3 of the seed is there twice"),
+        (seed.clone().user(id(FOREIGN)), "user 3 of the seed is not of the form 8:acs:r_<user>"),
+        (seed.clone().user_with_custom_id("bob", None), "user 3 of the seed has the customId of another one"),
+        (seed.clone().user_with_custom_id("", None), "user 3 of the seed has a customId that is empty or too long"),
     ] {
         let error = start(wrong).await.unwrap_err();
-        assert_eq!(error.kind(), acs_identity_core::ErrorKind::InvalidInput);
-        assert!(error.message().contains(why), "{error}");
+        assert_eq!((error.kind(), error.message()), (acs_identity_core::ErrorKind::InvalidInput, why));
     }
     for resource in ["", "a_b", "a/b", "ü"] {
         assert!(Emulator::builder().resource_id(resource).start().await.is_err(), "{resource}");
-    }
-    for key in ["", "=", "no base64"] {
-        let error = Emulator::builder().key(key).start().await.unwrap_err();
-        assert!(error.message().contains("access key"), "{error}");
     }
 }
