@@ -55,11 +55,10 @@ pub(crate) fn server_time(value: &Value) -> Result<Timestamp, Failure> {
 }
 
 /// A sorted set's members and their scores, which are times.
-pub(crate) fn scored(value: &Value) -> Result<Vec<(Vec<u8>, u64)>, Failure> {
+pub(crate) fn scored(value: &Value) -> Result<Vec<(Vec<u8>, f64)>, Failure> {
     let entry = |entry: &Value| {
         let [member, Value::Double(score)] = array(entry)? else { return Err(Failure::Answer) };
-        // Exact: it was a whole number below 2^53 when it was written.
-        Ok((bytes(member)?.ok_or(Failure::Answer)?.to_vec(), *score as u64))
+        Ok((bytes(member)?.ok_or(Failure::Answer)?.to_vec(), *score))
     };
     array(value)?.iter().map(entry).collect()
 }

@@ -41,6 +41,10 @@ pub(crate) enum Failure {
     TooLate,
     #[error("not tried, as an earlier part of the batch failed")]
     NotTried,
+    #[error(
+        "the mappings are unlinked, and entries of the index stay that a write may be about to need; call again, at the latest after ten minutes"
+    )]
+    Intended,
     #[error("the task of the call ended without an answer")]
     Task,
     #[error("a stored record cannot be read")]
@@ -231,6 +235,7 @@ impl Failure {
             | Self::Replica
             | Self::Closed
             | Self::NotTried
+            | Self::Intended
             | Self::Moved => ErrorKind::Unavailable,
             Self::NoAnswer | Self::TooLate => ErrorKind::Timeout,
             Self::OutcomeUnknown | Self::Unacknowledged => ErrorKind::OutcomeUnknown,

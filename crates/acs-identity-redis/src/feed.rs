@@ -200,9 +200,10 @@ impl Listening {
         self.moving = false;
         for answer in &answers {
             match answer {
+                // It does not let this user ask what is on its way.
                 Ok(Ok(Value::ServerError(_))) => self.moving = true,
                 Ok(Ok(nodes)) if !store.nodes().is_whole() => {
-                    self.moving |= answer::text(nodes).is_ok_and(|nodes| scan::slots(nodes).is_none());
+                    self.moving |= answer::text(nodes).is_ok_and(scan::is_leaving);
                 }
                 Ok(Ok(_)) => {}
                 _ => return false,

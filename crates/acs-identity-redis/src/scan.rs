@@ -5,8 +5,6 @@
 //! by then, if the server's table has shrunk; so the cursor also stands for what was shown, and where that is no more the beginning of the
 //! step, the step is shown again.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use acs_identity_core::{AcsId, Cursor, Error, Mapping, Page, PageRequest, Result, Timestamp};
 use redis::{Pipeline, cmd};
 use tokio::time::{Instant, timeout_at};
@@ -70,10 +68,7 @@ const LOOKED_AT: u32 = 100;
 
 /// Stands for some ACS IDs in their order.
 fn sum(ids: &[AcsId]) -> u64 {
-    // Of fixed keys, so that another process of the same build makes the same of it.
-    let mut hasher = DefaultHasher::new();
-    ids.iter().for_each(|id| id.as_str().hash(&mut hasher));
-    hasher.finish()
+    keys::fingerprint(ids.iter().map(|id| id.as_str().as_bytes()))
 }
 
 pub(crate) async fn page(store: &RedisStore, page: &PageRequest) -> Result<Page<Mapping>> {
@@ -93,7 +88,7 @@ async fn read_page(store: &RedisStore, mut place: Place, page: &PageRequest) -> 
     }
     let is_first = page.cursor().is_none();
     if is_first {
-        store.nodes().look_again().await?;
+        look_again(store, end).await?;
     }
     let topology = store.nodes().topology();
     if is_first {
@@ -149,7 +144,7 @@ async fn read_page(store: &RedisStore, mut place: Place, page: &PageRequest) -> 
         }
         (false, 0) if place.node + 1 == topology.nodes.len() => {
             // What went from a server that was yet to be listed to one that had been would be missing.
-            store.nodes().look_again().await?;
+            look_again(store, end).await?;
             if store.nodes().topology().fingerprint() != place.topology {
                 return Err(Failure::Moved);
             }
@@ -159,6 +154,11 @@ async fn read_page(store: &RedisStore, mut place: Place, page: &PageRequest) -> 
         (false, step) => Some(Place { step, last: String::new(), shown: sum(&[]), ..place }),
     };
     Ok(Page::new(items, next.map(|place| place.cursor()), read_at))
+}
+
+/// Looks for who has which slots now.
+async fn look_again(store: &RedisStore, end: Instant) -> Result<(), Failure> {
+    timeout_at(end, store.nodes().look_again()).await.unwrap_or(Err(Failure::NoAnswer))
 }
 
 /// What a server lists in one step.
@@ -184,13 +184,12 @@ async fn step(store: &RedisStore, node: &Node, step: u64, count: u32, end: Insta
     let mut last = Failure::NoAnswer;
     // Nothing is changed by it, so it is asked once more if the answer was lost.
     for _ in 0..2 {
-        let answers = match timeout_at(end, node.send(&commands)).await {
-            Ok(Ok(answers)) => answers,
-            Ok(Err(trouble)) => {
+        let answers = match node.send(&commands, end).await {
+            Ok(answers) => answers,
+            Err(trouble) => {
                 last = Trouble::into_failure(trouble);
                 continue;
             }
-            Err(_) => return Err(Failure::NoAnswer),
         };
         for answer in &answers {
             if let redis::Value::ServerError(error) = answer {
@@ -227,9 +226,37 @@ pub(crate) fn slots(nodes: &str) -> Option<Vec<(u16, u16)>> {
     own.split_ascii_whitespace().skip(8).map(range).collect()
 }
 
+/// Whether the node that was asked is giving keys away to one that has no slots, and so is nobody's to listen to yet.
+pub(crate) fn is_leaving(nodes: &str) -> bool {
+    let fields = |line: &str| line.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let nodes: Vec<_> = nodes.lines().map(fields).collect();
+    let has_slots = |id: &str| {
+        let node = nodes.iter().find(|node| node.first().is_some_and(|first| first == id));
+        node.is_some_and(|node| node.iter().skip(8).any(|slots| !slots.starts_with('[')))
+    };
+    let own = nodes.iter().find(|node| node.get(2).is_some_and(|flags| flags.contains("myself")));
+    let leaving = |slot: &String| {
+        // `[5460->-aa]`
+        slot.split_once("->-").and_then(|(_, to)| to.strip_suffix(']')).is_some_and(|to| !has_slots(to))
+    };
+    own.is_some_and(|own| own.iter().skip(8).any(leaving))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_that_leave_for_a_node_without_slots_are_told_from_others() {
+        let nodes = "aa 127.0.0.1:7001@17001 master - 0 1 2 connected 5461-10922\n\
+            cc 127.0.0.1:7002@17002 master - 0 1 2 connected\n\
+            bb 127.0.0.1:7000@17000 myself,master - 0 0 1 connected 0-5459";
+        assert!(!is_leaving(nodes));
+        for (to, expected) in [("[5->-aa]", false), ("[5->-cc]", true), ("[5->-dd]", true), ("[6000-<-cc]", false)] {
+            assert_eq!(is_leaving(&format!("{nodes} {to}")), expected, "{to}");
+        }
+        assert!(is_leaving(&format!("{nodes} [5->-aa] [6->-cc]")));
+    }
 
     #[test]
     fn a_node_tells_its_slots_and_whether_they_move() {

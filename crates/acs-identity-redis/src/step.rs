@@ -66,6 +66,26 @@ impl Step {
         Self::at(created, key, id, "a")
     }
 
+    /// Clears the mark of a time.
+    pub(crate) fn clear(key: String, id: &AcsId, marked: Timestamp) -> Self {
+        Self::at(marked, key, id, "c")
+    }
+
+    /// Notes an intent in the index by expiry.
+    pub(crate) fn intend(key: String, id: &AcsId) -> Self {
+        Self::new(key, id, "i")
+    }
+
+    /// Settles an intent in the index by expiry that was noted at a time; with the record's expiry.
+    pub(crate) fn settle_expiring(key: String, id: &AcsId, noted: Timestamp, expires: Timestamp) -> Self {
+        Self { second: text(expires), ..Self::take_back(key, id, noted) }
+    }
+
+    /// Takes back an intent in any index that was noted at a time, and leaves the entry.
+    pub(crate) fn take_back(key: String, id: &AcsId, noted: Timestamp) -> Self {
+        Self::at(noted, key, id, "t")
+    }
+
     /// Makes an entry of the index by expiry, at a time.
     pub(crate) fn expiring_at(key: String, id: &AcsId, at: &str) -> Self {
         Self { first: at.to_owned(), ..Self::new(key, id, "e") }
@@ -77,12 +97,12 @@ impl Step {
     }
 
     /// Moves an entry of the index by expiry from one time to another.
-    pub(crate) fn expiring_later(key: String, id: &AcsId, at: u64, later: &str) -> Self {
+    pub(crate) fn expiring_later(key: String, id: &AcsId, at: f64, later: &str) -> Self {
         Self { first: at.to_string(), second: later.to_owned(), ..Self::new(key, id, "v") }
     }
 
     /// Takes an entry out of the index by expiry, if it is still at that time.
-    pub(crate) fn expired(key: String, id: &AcsId, at: u64) -> Self {
+    pub(crate) fn expired(key: String, id: &AcsId, at: f64) -> Self {
         Self { first: at.to_string(), ..Self::new(key, id, "k") }
     }
 }

@@ -46,15 +46,18 @@ const CAPABILITIES: Capabilities = Capabilities::none()
 /// (`CLIENT TRACKING` in broadcast mode). A record's key is told as [`Change::Acs`](acs_identity_core::Change::Acs), a part of a
 /// customer's index as [`Change::Customer`](acs_identity_core::Change::Customer). A connection that ends, a change of the cluster or of
 /// the primary, `FLUSHALL`, and 10,000 keys that wait for a slow subscriber are told as
-/// [`Change::Lost`](acs_identity_core::Change::Lost). Not seen is that a mapping has expired: its key goes an hour later,
-/// which shows as a change.
+/// [`Change::Lost`](acs_identity_core::Change::Lost). Not seen is that a mapping has expired: only its purge shows as a
+/// change.
 ///
 /// # What is kept of what was removed
 /// - After an unlink, the ACS ID and its last revision (a tombstone), without the customer ID and the properties: for one hour, after
 ///   which Redis drops it.
-/// - An expired mapping, wholly, for one hour after its expiry, or until `purge_expired`, a new link of its ACS ID or
-///   `unlink_customer` replaces it.
-/// - In a cluster, in the customer's index, ACS IDs of writes that were not finished: until somebody lists the customer's mappings.
+/// - An expired mapping, wholly, until [`purge_expired`](MappingStore::purge_expired), a new link of its ACS ID or
+///   `unlink_customer` replaces it. Redis drops nothing by itself that has expired, so that the purge finds whose it was: call it
+///   about once an hour, until it answers 0.
+/// - In a cluster, in the customer's index, ACS IDs of writes that were not finished: until somebody lists the customer's mappings, or
+///   unlinks the customer, ten minutes after the write at the earliest. Before that
+///   [`unlink_customer`](MappingStore::unlink_customer) is `Unavailable`, although his mappings are unlinked: repeat it.
 ///
 /// Files of Redis (`appendonly`, snapshots) hold what was removed until they are rewritten.
 ///
@@ -249,5 +252,31 @@ impl MappingStore for RedisStore {
         self.shared.writes.close();
         self.nodes().close();
         drop(finished);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use acs_identity_core::ErrorKind;
+    use acs_identity_servers::{Kind, url};
+
+    use super::*;
+    use crate::RedisOptions;
+
+    #[tokio::test]
+    async fn a_write_for_which_there_is_no_room_until_its_deadline_is_not_done() {
+        let namespace = Namespace::new(&format!("full-{}", std::process::id())).unwrap();
+        let options = RedisOptions::url(url(Kind::Redis)).namespace(namespace);
+        let store = options.call_deadline(Duration::from_millis(300)).open().await.unwrap();
+        let id: AcsId = "8:acs:r_1".parse().unwrap();
+        let link = Link::create(id.clone(), "ann".parse().unwrap());
+        let under_way = store.shared.writes.acquire_many(WRITES).await.unwrap();
+        assert_eq!(store.link(link.clone()).await.unwrap_err().kind(), ErrorKind::Timeout);
+        let [many] = <[_; 1]>::try_from(store.link_many(std::slice::from_ref(&link)).await).unwrap();
+        assert_eq!(many.unwrap_err().kind(), ErrorKind::Timeout);
+        // Lookups need none.
+        assert!(store.resolve(&id).await.unwrap().is_none());
+        drop(under_way);
+        assert!(store.link(link).await.unwrap().changed);
     }
 }

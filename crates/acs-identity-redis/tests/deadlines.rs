@@ -9,7 +9,7 @@ use acs_identity_core::ErrorKind::{Misconfigured, Timeout, Unavailable};
 use acs_identity_core::{AcsId, CustomerId, ErrorKind, Link, MappingStore, PageRequest, Resolver, Result};
 use acs_identity_redis::{RedisOptions, RedisStore};
 use acs_identity_servers::proxy::Proxy;
-use acs_identity_servers::{Kind, Sentinel, Server};
+use acs_identity_servers::{Cluster, Kind, Sentinel, Server};
 
 const DEADLINE: Duration = Duration::from_secs(1);
 /// What a slow machine may add.
@@ -82,6 +82,42 @@ async fn a_lookup_whose_answer_is_lost_is_sent_once_more_only() {
     assert_eq!(kind(store.resolve(&id()).await), Unavailable);
     assert_eq!(proxy.requests_with(b"m:{}8:acs:r_1") - before, 4);
     assert!(store.resolve(&id()).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_finds_no_connection_until_its_deadline_was_not_done() {
+    let (server, proxy, _store) = opened().await;
+    let options = RedisOptions::url(proxy.url(&server.url())).connect_timeout(2 * DEADLINE).call_deadline(DEADLINE);
+    for options in [options.clone(), options.replica_acknowledgements(1, Duration::from_millis(10))] {
+        let store = options.open().await.unwrap();
+        // A host from which nothing comes back, and no connection that was there before.
+        proxy.stall();
+        proxy.cut();
+        let before = proxy.requests_with(b"EVALSHA");
+        assert_eq!(kind(ends(store.link(Link::create("8:acs:r_2".parse().unwrap(), ann()))).await), Timeout);
+        assert_eq!(kind(ends(store.unlink(&id(), acs_identity_core::Expect::Any)).await), Timeout);
+        assert_eq!(proxy.requests_with(b"EVALSHA"), before);
+        proxy.heal();
+        assert!(store.resolve(&id()).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listings_of_a_silent_cluster_end_in_time_however_many_begin_at_once() {
+    let cluster = Cluster::start_behind_proxies(&[]).unwrap();
+    let store = RedisOptions::cluster(cluster.urls()).call_deadline(DEADLINE).open().await.unwrap();
+    for node in 0..6 {
+        cluster.proxy(node).stall();
+    }
+    let listings: Vec<_> = (0..8)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { kind(ends(store.scan(PageRequest::default())).await) })
+        })
+        .collect();
+    for listing in listings {
+        assert!(matches!(listing.await.unwrap(), Timeout | Unavailable));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -193,6 +193,43 @@ async fn in_a_cluster_a_flush_of_one_node_and_a_slot_that_moves_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn keys_on_their_way_are_heard_by_a_master_and_unheard_by_one_that_is_new() {
+    let (cluster, store) = cluster().await;
+    let mut heard = Heard::begin(&store).await;
+    let slot = cluster.slot_of(record("8:acs:r_moving"));
+    let from = cluster.master_of(slot).unwrap();
+    let migration = cluster.migrate_slot(slot, (from + 1) % 3).unwrap();
+    // As both are listened to, what happens to the keys is told.
+    assert!(timeout(Duration::from_secs(2), heard.news.recv()).await.is_err());
+    migration.finish().unwrap();
+    heard.until(|change| *change == Lost(LostReason::Disconnected)).await;
+    cluster.wait_until_ready().unwrap();
+    heard.settle().await;
+
+    // A replica becomes a master, without slots.
+    let (new, known) = (cluster.node(5), cluster.node(0).port());
+    ask::<()>(&new.url(), &["CLUSTER", "RESET", "SOFT"]).await;
+    let (port, bus) = (known.to_string(), (known - 5000).to_string());
+    ask::<()>(&new.url(), &["CLUSTER", "MEET", "127.0.0.1", &port, &bus]).await;
+    let begun = Instant::now();
+    let migration = loop {
+        match cluster.migrate_slot(slot, 5) {
+            Ok(migration) => break migration,
+            Err(error) => assert!(begun.elapsed() < LONG, "{error}"),
+        }
+        sleep(Duration::from_millis(100)).await;
+    };
+    for _ in 0..3 {
+        heard.until(|change| *change == Change::All).await;
+    }
+    migration.finish().unwrap();
+    heard.until(|change| *change == Lost(LostReason::Disconnected)).await;
+    heard.until(|change| *change == Live).await;
+    heard.settle().await;
+    heard.hears(&new.url(), "8:acs:r_moving").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failover_in_a_cluster_is_told_and_the_new_master_is_heard() {
     let (mut cluster, store) = cluster().await;
     let mut heard = Heard::begin(&store).await;

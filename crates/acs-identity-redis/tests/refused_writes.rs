@@ -70,6 +70,29 @@ async fn a_server_with_too_few_replicas_is_told() {
 }
 
 #[tokio::test]
+async fn what_was_not_done_is_told_from_what_no_replica_has() {
+    let (server, _, mut connection) = opened().await;
+    let options = RedisOptions::url(server.url()).replica_acknowledgements(1, Duration::from_millis(10));
+    let store = options.open().await.unwrap();
+    // Of a batch, the first hundred have to do with an index that is none; the others are in a script of their own.
+    for part in 0..16 {
+        set_key(&mut connection, &format!("acsid:default:c:{{}}{part:x}:poisoned")).await;
+    }
+    let link = |n: usize| Link::create(id(&format!("8:acs:r_{n}")), customer(if n < 100 { "poisoned" } else { "bea" }));
+    let links: Vec<Link> = (0..150).map(link).collect();
+    for (n, linked) in store.link_many(&links).await.into_iter().enumerate() {
+        let expected = if n < 100 { ErrorKind::Corrupt } else { ErrorKind::OutcomeUnknown };
+        assert_eq!(linked.unwrap_err().kind(), expected, "{n}");
+    }
+    assert!(store.resolve(&id("8:acs:r_0")).await.unwrap().is_none());
+    assert!(store.resolve(&id("8:acs:r_100")).await.unwrap().is_some());
+}
+
+async fn set_key(connection: &mut MultiplexedConnection, key: &str) {
+    cmd("SET").arg(key).arg("somebody else's").exec_async(connection).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_server_that_cannot_save_is_told() {
     let (_server, store, mut connection) = opened().await;
     let setting = async |connection: &mut MultiplexedConnection, name| {

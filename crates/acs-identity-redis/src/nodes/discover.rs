@@ -93,7 +93,7 @@ impl View {
     async fn of(node: &Node) -> Result<Self, Failure> {
         let mut commands = Pipeline::new();
         commands.cmd("CLUSTER").arg("SLOTS").cmd("CLUSTER").arg("INFO");
-        let answers = node.send(&commands).await.map_err(Trouble::into_failure)?;
+        let answers = node.send(&commands, node.settings.latest()).await.map_err(Trouble::into_failure)?;
         let [slots, info] = &answers[..] else { return Err(Failure::Answer) };
         for answer in &answers {
             if let Value::ServerError(error) = answer {
@@ -146,7 +146,7 @@ async fn said(settings: &Arc<Settings>, (host, port): &Address, name: &str) -> R
     let sentinel = Node::new(host.clone(), *port, settings.clone())?;
     let mut commands = Pipeline::new();
     commands.add_command(cmd("SENTINEL").arg("get-master-addr-by-name").arg(name).take());
-    match &sentinel.send(&commands).await.map_err(Trouble::into_failure)?[..] {
+    match &sentinel.send(&commands, settings.latest()).await.map_err(Trouble::into_failure)?[..] {
         [Value::Array(address)] => {
             let [host, port] = &address[..] else { return Err(Failure::Answer) };
             Ok((answer::text(host)?.to_owned(), answer::text(port)?.parse().map_err(|_| Failure::Answer)?))

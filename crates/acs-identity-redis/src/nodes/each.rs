@@ -80,15 +80,16 @@ impl Nodes {
             }
             let (parts, mut again) = self.parts(&topology, asks, std::mem::take(&mut pending));
             let sent = parts.into_iter().map(|(node, part)| async move {
-                let answers = timeout_at(end, send(&node, asks, &part, sort)).await;
-                (part, answers.unwrap_or(Err(Trouble::Lost(Failure::NoAnswer))))
+                let answers = send(&node, asks, &part, sort, end).await;
+                (part, answers)
             });
             for (part, sent) in join_all(sent).await {
                 match sent {
-                    Ok(values) => {
+                    Ok((values, acknowledged)) => {
                         for (pending, value) in part.into_iter().zip(values) {
                             let trouble = match value {
                                 Value::ServerError(error) => Trouble::of(error),
+                                _ if !acknowledged => Trouble::Lost(Failure::Unacknowledged),
                                 value => {
                                     answers[pending.place] = Some(Ok(value));
                                     continue;
@@ -174,8 +175,14 @@ impl Nodes {
     }
 }
 
-/// Sends commands to one node, with an answer each.
-async fn send(node: &Node, asks: &[Ask], part: &[Pending], sort: Sort) -> Result<Vec<Value>, Trouble> {
+/// Sends commands to one node, with an answer each; and whether what was written is acknowledged as it has to be.
+async fn send(
+    node: &Node,
+    asks: &[Ask],
+    part: &[Pending],
+    sort: Sort,
+    end: Instant,
+) -> Result<(Vec<Value>, bool), Trouble> {
     let mut commands = Pipeline::with_capacity(part.len() + 1);
     let mut loads: Vec<&Script> = Vec::new();
     for pending in part.iter().filter(|pending| pending.load) {
@@ -202,9 +209,9 @@ async fn send(node: &Node, asks: &[Ask], part: &[Pending], sort: Sort) -> Result
         wanted.push((commands.len(), before));
         commands.add_command(asks[pending.place].command.clone());
     }
-    let mut answers = match sort {
-        Sort::Read | Sort::ReadAgain => node.send(&commands).await?,
-        Sort::Write => node.write(&mut commands).await?,
+    let (mut answers, acknowledged) = match sort {
+        Sort::Read | Sort::ReadAgain => (node.send(&commands, end).await?, true),
+        Sort::Write => node.write(&mut commands, end).await?,
     };
     if answers.len() <= wanted.last().map_or(0, |(place, _)| *place) {
         return Err(Trouble::Lost(Failure::Answer));
@@ -215,7 +222,7 @@ async fn send(node: &Node, asks: &[Ask], part: &[Pending], sort: Sort) -> Result
             (Value::ServerError(_), Some(Value::ServerError(error))) => Value::ServerError(error.clone()),
             _ => std::mem::replace(&mut answers[place], Value::Nil),
         };
-    Ok(wanted.into_iter().map(&mut answer).collect())
+    Ok((wanted.into_iter().map(&mut answer).collect(), acknowledged))
 }
 
 /// What becomes of a command that was not answered as it should be.
@@ -229,6 +236,7 @@ fn judge(
     let place = pending.place;
     match trouble {
         Trouble::NotDone(failure, elsewhere) => {
+            let failure = telling(&pending, failure);
             // A script that is missing after it was loaded will be missing for ever.
             let missing = elsewhere == Elsewhere::WithScript;
             if missing && pending.load {
@@ -248,14 +256,19 @@ fn judge(
         Trouble::Lost(_) if sort == Sort::Write => answers[place] = Some(Err(Failure::OutcomeUnknown)),
         Trouble::Lost(failure) if pending.lost => answers[place] = Some(Err(failure)),
         Trouble::Lost(failure) => {
-            // What went wrong before says more than that it then took too long.
-            if !matches!(failure, Failure::NoAnswer) || pending.elsewhere == Elsewhere::Here {
-                pending.failure = failure;
-            }
+            pending.failure = telling(&pending, failure);
             (pending.elsewhere, pending.lost) = (Elsewhere::Unknown, true);
             again.push(pending);
         }
         Trouble::Final(failure) => answers[place] = Some(Err(failure)),
+    }
+}
+
+/// The failure that tells more: what went wrong before, rather than that it then took too long.
+fn telling(pending: &Pending, failure: Failure) -> Failure {
+    match failure {
+        Failure::NoAnswer if pending.elsewhere != Elsewhere::Here => pending.failure.clone(),
+        failure => failure,
     }
 }
 

@@ -41,9 +41,17 @@ pub(crate) struct Nodes {
     place: Place,
     settings: Arc<Settings>,
     topology: watch::Sender<Arc<Topology>>,
-    /// Held by whoever looks for the nodes, with when that was done last.
-    looking: Mutex<Option<Instant>>,
+    /// Held by whoever looks for the nodes, with the last look.
+    looking: Mutex<Option<Look>>,
     closed: AtomicBool,
+}
+
+/// A look for the nodes.
+#[derive(Debug)]
+struct Look {
+    began: Instant,
+    ended: Instant,
+    found: Result<(), Failure>,
 }
 
 /// The shortest time between two looks for the nodes, however many calls ask for one.
@@ -77,7 +85,7 @@ impl Nodes {
     /// Looks for the servers anew, unless somebody has since this topology was seen.
     pub(crate) async fn look(&self, seen: u64) -> Result<(), Failure> {
         let last = self.looking.lock().await;
-        let recent = last.is_some_and(|last| last.elapsed() < SHORTEST_LOOK);
+        let recent = last.as_ref().is_some_and(|last| last.ended.elapsed() < SHORTEST_LOOK);
         let present = self.topology().number;
         if !self.is_closed() && (recent || (present != seen && present != 0)) {
             return Ok(());
@@ -85,23 +93,28 @@ impl Nodes {
         self.renew(last).await
     }
 
-    /// Looks for the servers anew in any case.
+    /// Looks for the servers anew, unless somebody does who began after this call.
     pub(crate) async fn look_again(&self) -> Result<(), Failure> {
-        self.renew(self.looking.lock().await).await
+        let came = Instant::now();
+        let last = self.looking.lock().await;
+        match &*last {
+            Some(last) if last.began >= came && !self.is_closed() => last.found.clone(),
+            _ => self.renew(last).await,
+        }
     }
 
-    async fn renew(&self, mut last: MutexGuard<'_, Option<Instant>>) -> Result<(), Failure> {
+    async fn renew(&self, mut last: MutexGuard<'_, Option<Look>>) -> Result<(), Failure> {
         if self.is_closed() {
             return Err(Failure::Closed);
         }
-        let present = self.topology();
-        let found = self.discover(&present).await;
-        *last = Some(Instant::now());
-        let found = found?;
-        if !found.is_same(&present) {
-            self.topology.send_replace(Arc::new(found));
-        }
-        Ok(())
+        let (began, present) = (Instant::now(), self.topology());
+        let found = self.discover(&present).await.map(|found| {
+            if !found.is_same(&present) {
+                self.topology.send_replace(Arc::new(found));
+            }
+        });
+        *last = Some(Look { began, ended: Instant::now(), found: found.clone() });
+        found
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, PushInfo, PushKind, RedisError, Value};
 use tokio::sync::Mutex as AsyncMutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Settings;
 use crate::error::{Failure, Trouble, connect_failure, trouble};
@@ -22,7 +22,7 @@ pub(crate) struct Node {
     pub(crate) host: String,
     pub(crate) port: u16,
     client: Client,
-    settings: Arc<Settings>,
+    pub(super) settings: Arc<Settings>,
     /// For all commands, or for those that only read if writes have to be acknowledged by replicas.
     plain: Arc<Link>,
     /// For writes that have to be acknowledged: the connection stands still while it waits for the replicas.
@@ -69,30 +69,30 @@ impl Node {
     }
 
     /// Sends commands as one pipeline, with an answer each; the whole fails if the connection does.
-    pub(crate) async fn send(&self, commands: &Pipeline) -> Result<Vec<Value>, Trouble> {
-        self.send_over(&self.plain, commands).await
+    pub(crate) async fn send(&self, commands: &Pipeline, end: Instant) -> Result<Vec<Value>, Trouble> {
+        self.send_over(&self.plain, commands, end).await
     }
 
-    /// The same for writes, which are only done when so many replicas have them as the settings say.
-    pub(crate) async fn write(&self, commands: &mut Pipeline) -> Result<Vec<Value>, Trouble> {
+    /// The same for writes; with whether so many replicas have what was done as the settings say.
+    pub(crate) async fn write(&self, commands: &mut Pipeline, end: Instant) -> Result<(Vec<Value>, bool), Trouble> {
         let Some((replicas, patience)) = self.settings.acknowledged else {
-            return self.send_over(&self.plain, commands).await;
+            return Ok((self.send_over(&self.plain, commands, end).await?, true));
         };
         commands.cmd("WAIT").arg(replicas).arg(patience.as_millis() as u64);
-        let mut answers = self.send_over(&self.acknowledged, commands).await?;
-        match answers.pop() {
-            Some(Value::Int(count)) if count >= i64::from(replicas) => Ok(answers),
-            // Nothing was done that could be acknowledged.
-            Some(Value::Int(_)) if answers.iter().all(|answer| matches!(answer, Value::ServerError(_))) => Ok(answers),
-            Some(Value::Int(_)) => Err(Trouble::Lost(Failure::Unacknowledged)),
-            _ => Err(Trouble::Lost(Failure::Answer)),
-        }
+        let mut answers = self.send_over(&self.acknowledged, commands, end).await?;
+        let acknowledged = matches!(answers.pop(), Some(Value::Int(count)) if count >= i64::from(replicas));
+        Ok((answers, acknowledged))
     }
 
-    async fn send_over(&self, link: &Arc<Link>, commands: &Pipeline) -> Result<Vec<Value>, Trouble> {
-        let (mut connection, number) = self.connection(link).await.map_err(not_sent)?;
-        let answers = connection.send_packed_commands(commands, 0, commands.len()).await;
-        answers.map_err(|error| link.judge(number, &error))
+    async fn send_over(&self, link: &Arc<Link>, commands: &Pipeline, end: Instant) -> Result<Vec<Value>, Trouble> {
+        // Where there is no connection in time, nothing was sent.
+        let connected = timeout_at(end, self.connection(link)).await.unwrap_or(Err(Failure::NoAnswer));
+        let (mut connection, number) = connected.map_err(not_sent)?;
+        match timeout_at(end, connection.send_packed_commands(commands, 0, commands.len())).await {
+            Ok(answers) => answers.map_err(|error| link.judge(number, &error)),
+            // The connection may be as good as before: others wait longer.
+            Err(_) => Err(Trouble::Lost(Failure::NoAnswer)),
+        }
     }
 
     /// The connection, which is made if it is not there.
@@ -157,7 +157,7 @@ impl Node {
             Ok(connection)
         };
         // The driver's own limit is for the socket; a server that takes connections and says nothing is not covered by it.
-        tokio::time::timeout(self.settings.connect_timeout, connecting).await.unwrap_or_else(|_| Err(late.clone()))
+        timeout(self.settings.connect_timeout, connecting).await.unwrap_or_else(|_| Err(late.clone()))
     }
 
     /// Ends the connections when the last call that uses them has ended.
@@ -186,9 +186,8 @@ async fn is_primary(connection: &mut MultiplexedConnection) -> Result<(), Failur
 
 fn not_sent(failure: Failure) -> Trouble {
     match failure {
-        Failure::NoConnection | Failure::Rejected | Failure::Silent | Failure::Cut | Failure::Replica => {
-            Trouble::NotDone(failure, crate::error::Elsewhere::Unknown)
-        }
+        Failure::Replica => Trouble::NotDone(failure, crate::error::Elsewhere::Unknown),
+        failure if failure.is_of_connection() => Trouble::NotDone(failure, crate::error::Elsewhere::Unknown),
         failure => Trouble::Final(failure),
     }
 }

@@ -7,6 +7,8 @@ use redis::{
     Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo, TlsCertificates,
 };
 
+use tokio::time::Instant;
+
 use crate::error::Failure;
 use crate::tls;
 
@@ -84,6 +86,11 @@ impl Settings {
                 Client::build_with_tls(info(address)?, certificates.clone()).map_err(|_| BAD)
             }
         }
+    }
+
+    /// When a question that is asked now is answered at the latest, with a new connection.
+    pub(crate) fn latest(&self) -> Instant {
+        Instant::now() + self.connect_timeout + self.response_timeout
     }
 
     pub(super) fn is_tls(&self) -> bool {

@@ -1,10 +1,10 @@
 //! Which server has which keys.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::Node;
+use crate::keys;
 
 const SLOTS: usize = 16_384;
 /// In place of a node's number: nobody has the slot.
@@ -75,12 +75,8 @@ impl Topology {
 
     /// Stands for who has which slots.
     pub(crate) fn fingerprint(&self) -> u64 {
-        // Of fixed keys, so that another process of the same build makes the same of it.
-        let mut hasher = DefaultHasher::new();
-        for node in &self.nodes {
-            (&node.host, node.port).hash(&mut hasher);
-        }
-        self.owners.hash(&mut hasher);
-        hasher.finish()
+        let nodes: Vec<String> = self.nodes.iter().map(|node| format!("{}:{}", node.host, node.port)).collect();
+        let owners: Vec<u8> = self.owners.iter().flat_map(|owner| owner.to_be_bytes()).collect();
+        keys::fingerprint(nodes.iter().map(String::as_bytes).chain([&*owners]))
     }
 }

@@ -1,8 +1,8 @@
 -- Writes records of ACS IDs, each by what is there of its own ID.
 --
 -- KEYS: the records of all items. If all keys are on this server, then for each item the part of the index in which its ACS ID is:
--- that of the new customer, of the customer who is asked for, or of nobody; then the parts of the index by expiry, of those items
--- that have an expiry.
+-- that of the new customer, of the customer who is asked for, or of nobody; then, unless each item is a 'c' without values, for each
+-- item its part of the index by expiry.
 -- ARGV: '1' if all keys are on this server, 'c' if moreover each item is a 'c' without values; what the keys of indexes begin with; the
 -- latest time of the server at which this may be done; the number of items. Then for each item, of which there is only the second if
 -- each is a 'c': what to do, a letter, with a letter for each value that follows; the ACS ID as it stands in indexes; the values. What
@@ -22,7 +22,6 @@
 -- item was a 'c', and written where nothing was, only with the time and the number of items.
 
 local MAX = 9007199254740991
-local HOUR = 3600000000
 
 local bare = ARGV[1] == 'c'
 local whole = bare or ARGV[1] == '1'
@@ -152,9 +151,9 @@ local function value(spec, letter)
   end
 end
 
-local answer, expiring = { now }, 2 * count
+local answer = { now }
 -- What is written when all new entries of indexes are there, and what is removed after that: a script that ends half-way, at a key
--- that is not what it should be, leaves an entry too many, never one too few.
+-- that is not what it should be, leaves an entry too many, never one too few; and no record is written then.
 local plain, timed, former = {}, {}, {}
 for i = 1, count do
   local spec, id = 'c', ARGV[4 + i]
@@ -163,7 +162,8 @@ for i = 1, count do
     place = place + 2
   end
   local what, index = string.sub(spec, 1, 1), whole and KEYS[count + i]
-  local condition, customer, properties, expiry, given_revision, given_creation, expiring_key
+  local expiring_key = whole and not bare and KEYS[2 * count + i]
+  local condition, customer, properties, expiry, given_revision, given_creation
   if #spec > 1 then
     condition, customer, properties = value(spec, 'N'), value(spec, 'C'), value(spec, 'P')
     expiry, given_revision, given_creation = value(spec, 'E'), value(spec, 'R'), value(spec, 'T')
@@ -171,10 +171,6 @@ for i = 1, count do
   properties = properties or ''
   -- The customer's own key says it, behind the part and a colon.
   customer = customer or (whole and string.sub(index, #index_prefix + 3)) or ''
-  if whole and expiry then
-    expiring = expiring + 1
-    expiring_key = KEYS[expiring]
-  end
   local old = decode(found[i])
   local revision, created, expires -- of the new record; a tombstone has only a revision
   if old ~= false then
@@ -223,37 +219,43 @@ for i = 1, count do
       if created then
         if old and old.customer == customer then
           -- Only what changes the key tells those who follow it that the mapping has a new revision.
-          redis.call('ZREM', index, id)
+          redis.call('ZADD', index, '-inf', id)
         end
         redis.call('ZADD', index, created == now and now_text or exact(created), id)
         if expires then
           redis.call('ZADD', expiring_key, exact(expires), id)
         end
       end
+      -- In place of what has expired, a 'c' without values leaves the entry to the purge, for which it is due.
+      if old and old.expires and expiring_key and not (created and expires) then
+        former[#former + 1] = { expiring_key, id }
+      end
     end
     if not created then
+      -- For an hour.
       timed[#timed + 1] = { KEYS[i], string.char(1, 0) .. struct.pack('>I7', revision), 'PX', '3600000' }
     else
-      local raw = encode(revision, created, expires, customer, properties)
-      if expires then
-        -- For an hour beyond its expiry it keeps the revision, as a tombstone does.
-        timed[#timed + 1] = { KEYS[i], raw, 'PXAT', exact(math.ceil((expires + HOUR) / 1000)) }
-      else
-        plain[#plain + 1] = KEYS[i]
-        plain[#plain + 1] = raw
-      end
+      -- What expires is there until it is purged: whose it was has to be known then.
+      plain[#plain + 1] = KEYS[i]
+      plain[#plain + 1] = encode(revision, created, expires, customer, properties)
     end
   end
   answer[2 * i] = revision and (created and created + 1 or 0) or -1
   answer[2 * i + 1] = found[i] or false
 end
+for _, entry in ipairs(former) do
+  if not redis.acl_check_cmd('ZREM', unpack(entry)) then
+    return redis.error_reply('NOPERM this user may not take entries out of indexes')
+  end
+end
 if #plain > 0 then
   redis.call('MSET', unpack(plain))
 end
-for _, record in ipairs(timed) do
-  redis.call('SET', unpack(record))
+for _, tombstone in ipairs(timed) do
+  redis.call('SET', unpack(tombstone))
 end
 for _, entry in ipairs(former) do
-  redis.call('ZREM', unpack(entry))
+  -- The records are written. If this is no index, there is nothing to be taken out of it.
+  redis.pcall('ZREM', unpack(entry))
 end
 return answer

@@ -45,6 +45,13 @@ impl Told {
         }
     }
 
+    /// When a record ends that is written at a time; `None` if never.
+    pub(super) fn expires(&self, now: Timestamp) -> Option<Timestamp> {
+        let micros: u64 = self.expiry.parse().ok()?;
+        let from = if self.what == "i" { 0 } else { now.as_micros() };
+        Some(Timestamp::from_micros(from.saturating_add(micros)))
+    }
+
     /// The customer whom the record is to map the ACS ID to.
     pub(super) fn becomes(&self) -> Option<&CustomerId> {
         self.customer.as_ref().filter(|_| ["c", "r", "v", "i"].contains(&self.what))

@@ -129,14 +129,17 @@ async fn whole(store: &RedisStore, items: &[(AcsId, Told)], end: Instant) -> Vec
 /// A run of the script about some items.
 fn ask(store: &RedisStore, items: &[(AcsId, Told)], whole: bool, latest: Timestamp) -> Ask {
     let keys = store.keys();
-    let expiring = |told: &Told| whole && !told.expiry.is_empty();
-    let expire = items.iter().filter(|(_, told)| expiring(told));
-    let mut command = WRITE.run(if whole { 2 * items.len() + expire.clone().count() } else { items.len() });
-    let mut slot_of_first = 0;
+    let bare = whole && items.iter().all(|(_, told)| told.is_bare());
+    let kinds = match (whole, bare) {
+        (true, true) => 2,
+        (true, false) => 3,
+        (false, _) => 1,
+    };
+    let mut command = WRITE.run(kinds * items.len());
+    // Where not all keys are on one server, there is one item.
+    let first = items.first().filter(|_| !whole).map(|(id, _)| slot(&keys.record(id.as_str())));
     for (id, _) in items {
-        let record = keys.record(id.as_str());
-        slot_of_first = slot(&record);
-        command.arg(record);
+        command.arg(keys.record(id.as_str()));
     }
     for (id, told) in items.iter().filter(|_| whole) {
         match &told.customer {
@@ -144,10 +147,9 @@ fn ask(store: &RedisStore, items: &[(AcsId, Told)], whole: bool, latest: Timesta
             None => command.arg(keys.index_of_nobody(id)),
         };
     }
-    for (id, _) in expire {
+    for (id, _) in items.iter().filter(|_| kinds == 3) {
         command.arg(keys.expiring(id));
     }
-    let bare = whole && items.iter().all(|(_, told)| told.is_bare());
     command.arg(if bare {
         "c"
     } else if whole {
@@ -162,7 +164,7 @@ fn ask(store: &RedisStore, items: &[(AcsId, Told)], whole: bool, latest: Timesta
             false => told.write(id, whole, &mut command),
         }
     }
-    Ask { slot: slot_of_first, command, script: Some(&WRITE) }
+    Ask { slot: first.unwrap_or_default(), command, script: Some(&WRITE) }
 }
 
 /// Reads the script's answer.

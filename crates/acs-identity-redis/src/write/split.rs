@@ -1,10 +1,10 @@
 //! Writes in a cluster, where the indexes are on other nodes than the record. A write has four steps, each atomic on its node:
 //!
-//! 1. In the new customer's index, an entry and the intent to need it; in the index by expiry an entry, if there is an expiry.
+//! 1. In the new customer's index, an entry and the intent to need it; the same in the index by expiry, if there is an expiry.
 //! 2. The record. It refuses an intent that is older than half a minute.
-//! 3. The former customer's entry is dropped, unless it is a newer one, or somebody intends to need it.
-//! 4. The intent is taken back; if the record did not become the customer's, with the entry. Where two writers have had the same
-//!    intent at a time, it stays until it is old.
+//! 3. The former customer's entry is dropped, unless it is a newer one, or somebody intends to need it; the former expiry's, too.
+//! 4. The intents are taken back; if the record did not become the customer's, with the entry, unless somebody else has had the same
+//!    intent meanwhile.
 //!
 //! A client that dies between two steps leaves an entry or an intent too many, never one too few.
 
@@ -36,53 +36,65 @@ pub(super) async fn records(
     // For each item the places of its steps among them.
     let mut places = Vec::with_capacity(items.len());
     for (id, told) in items {
-        let mut place = |step: Option<Step>| {
-            first.extend(step);
-            first.len()
-        };
-        let customer = told.becomes();
-        let start = place(None);
-        let noted = place(customer.map(|customer| Step::note(store.keys().index(id, customer), id)));
-        let entry = customer.filter(|_| !told.expiry.is_empty()).map(|_| match told.what {
-            "i" => Step::expiring_at(store.keys().expiring(id), id, &told.expiry),
-            _ => Step::expiring_in(store.keys().expiring(id), id, &told.expiry),
-        });
-        places.push((start..noted, start..place(entry)));
+        let start = first.len();
+        if let Some(customer) = told.becomes() {
+            first.push(Step::note(store.keys().index(id, customer), id));
+            if !told.expiry.is_empty() {
+                let key = store.keys().expiring(id);
+                first.push(Step::intend(key.clone(), id));
+                first.push(match told.what {
+                    "i" => Step::expiring_at(key, id, &told.expiry),
+                    _ => Step::expiring_in(key, id, &told.expiry),
+                });
+            }
+        }
+        places.push(start..first.len());
     }
     let (first, clocks) = futures::future::join(steps(store, &first, end), clocks(store, items, end)).await;
     let spent = begun.elapsed();
 
-    let mut intents: Vec<Result<Option<Timestamp>, Failure>> = Vec::with_capacity(items.len());
+    let mut intents: Vec<(Intents, Result<(), Failure>)> = Vec::with_capacity(items.len());
     let mut asks = Vec::with_capacity(items.len());
-    for ((item, (noted, all)), clock) in items.iter().zip(places).zip(clocks) {
-        let ready = first[all].iter().cloned().collect::<Result<Vec<_>, _>>().and(clock);
-        intents.push(ready.and_then(|now| {
-            let latest = latest(now, spent)?;
-            asks.push(ask(store, std::slice::from_ref(item), false, latest));
-            first[noted].first().cloned().transpose().map(|noted| noted.map(|(at, _)| at))
-        }));
+    for ((item, places), clock) in items.iter().zip(places).zip(clocks) {
+        let noted = &first[places];
+        let at = |place: usize| noted.get(place)?.as_ref().ok().map(|(at, _)| *at);
+        let all = noted.iter().find_map(|noted| noted.as_ref().err().cloned()).map_or(Ok(()), Err);
+        let ready = all.and(clock).and_then(|now| latest(now, spent));
+        let ready = ready.map(|latest| asks.push(ask(store, std::slice::from_ref(item), false, latest)));
+        intents.push((Intents { customer: at(0), expiry: at(1) }, ready));
     }
     let written = store.nodes().each(&asks, Sort::Write, end).await;
     let mut written = written.into_iter().flat_map(|answer| read(answer, 1));
     let mut answers = Vec::with_capacity(items.len());
     let mut tidy = Vec::new();
-    for ((id, told), intent) in items.iter().zip(intents) {
-        answers.push(match intent {
+    for ((id, told), (intents, ready)) in items.iter().zip(intents) {
+        let answer = match ready {
             // The records are as they were; the indexes may have too much in them.
             Err(failure) => Err(failure.before_the_write()),
-            Ok(intent) => {
-                let answer = written.next().unwrap_or(Err(Failure::Answer));
-                // Where the outcome is unknown, the intent stays until it is too old to count.
-                if let Ok(written) = &answer {
-                    tidy_up(store, id, told, intent, written, &mut tidy);
-                }
-                answer
+            Ok(()) => written.next().unwrap_or(Err(Failure::Answer)),
+        };
+        match &answer {
+            Ok(written) => tidy_up(store, id, told, intents, written, &mut tidy),
+            // The intents stay until they are too old to count.
+            Err(Failure::OutcomeUnknown | Failure::Unacknowledged) => {}
+            Err(_) => {
+                let customer = told.becomes().map(|customer| store.keys().index(id, customer)).zip(intents.customer);
+                let expiry = intents.expiry.map(|noted| (store.keys().expiring(id), noted));
+                let taken_back = customer.into_iter().chain(expiry);
+                tidy.extend(taken_back.map(|(key, noted)| Step::take_back(key, id, noted)));
             }
-        });
+        }
+        answers.push(answer);
     }
     // Nobody has to know whether it failed: it only takes out what is too much.
     steps(store, &tidy, end).await;
     answers
+}
+
+/// When a writer's intents were noted.
+struct Intents {
+    customer: Option<Timestamp>,
+    expiry: Option<Timestamp>,
 }
 
 /// Until when a record may be written by its server's clock, which was asked within the time that was spent since before the
@@ -93,22 +105,27 @@ fn latest(now: Timestamp, spent: Duration) -> Result<Timestamp, Failure> {
 }
 
 /// The steps that are left when a record is as it should be.
-fn tidy_up(
-    store: &RedisStore,
-    id: &AcsId,
-    told: &Told,
-    intent: Option<Timestamp>,
-    written: &Written,
-    tidy: &mut Vec<Step>,
-) {
+fn tidy_up(store: &RedisStore, id: &AcsId, told: &Told, intents: Intents, written: &Written, tidy: &mut Vec<Step>) {
     let Ok(before) = record::present(id, written.before.as_deref()) else { return };
     let customer = told.becomes();
     if written.changed
-        && let Some(former) = before.mapping().filter(|former| Some(&former.customer_id) != customer)
+        && let Some(former) = before.mapping()
     {
-        tidy.push(Step::drop(store.keys().index(id, &former.customer_id), id, former.created_at));
+        if Some(&former.customer_id) != customer {
+            tidy.push(Step::drop(store.keys().index(id, &former.customer_id), id, former.created_at));
+        }
+        if let Some(at) = former.expires_at.filter(|_| intents.expiry.is_none()) {
+            tidy.push(Step::expired(store.keys().expiring(id), id, at.as_micros() as f64));
+        }
     }
-    if let Some((customer, noted)) = customer.zip(intent) {
+    if let Some(noted) = intents.expiry {
+        let key = store.keys().expiring(id);
+        tidy.push(match written.created.and_then(|_| told.expires(written.now)) {
+            Some(expires) => Step::settle_expiring(key, id, noted, expires),
+            None => Step::take_back(key, id, noted),
+        });
+    }
+    if let Some((customer, noted)) = customer.zip(intents.customer) {
         let present = before.mapping().filter(|mapping| mapping.customer_id == *customer);
         let created = written.created.or(present.map(|mapping| mapping.created_at));
         tidy.push(Step::settle(store.keys().index(id, customer), id, noted, created));

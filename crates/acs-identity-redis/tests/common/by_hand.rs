@@ -60,9 +60,32 @@ impl ByHand {
         format!("acsid:{}:c:{{}}", self.namespace.as_str())
     }
 
+    fn expiring_prefix(&self) -> String {
+        format!("acsid:{}:e:{{}}", self.namespace.as_str())
+    }
+
+    /// The part of the index by expiry in which an ID is: by the eight bits above.
+    pub(crate) fn expiring_part(&self, id: &str) -> String {
+        format!("{}{:02x}", self.expiring_prefix(), SUM.checksum(id.as_bytes()) / 16 % 256)
+    }
+
     /// The keys of all parts of all indexes by customer.
     pub(crate) fn indexes(&self) -> Vec<String> {
-        let pattern = format!("{}*", self.index_prefix());
+        self.keys(&self.index_prefix())
+    }
+
+    /// The keys of all parts of the index by expiry.
+    pub(crate) fn expiring(&self) -> Vec<String> {
+        self.keys(&self.expiring_prefix())
+    }
+
+    /// How many IDs there are in the index by expiry.
+    pub(crate) fn expiring_ids(&self) -> u64 {
+        self.expiring().iter().map(|key| self.run::<u64>(cmd("ZCOUNT").arg(key).arg(0).arg("+inf"))).sum()
+    }
+
+    fn keys(&self, prefix: &str) -> Vec<String> {
+        let pattern = format!("{prefix}*");
         let mut keys: Vec<String> = self
             .urls
             .iter()
@@ -103,8 +126,13 @@ impl ByHand {
 
     /// A step of `index.lua` about one ID: the server's time, and what it answers.
     pub(crate) fn step(&self, id: &str, customer: &str, what: &str, first: &str, second: &str) -> (u64, u64) {
+        self.step_at(&self.index(id, customer), id, what, first, second)
+    }
+
+    /// The same in any part of an index.
+    pub(crate) fn step_at(&self, key: &str, id: &str, what: &str, first: &str, second: &str) -> (u64, u64) {
         let mut run = cmd("EVAL");
-        run.arg(INDEX).arg(1).arg(self.index(id, customer)).arg(id).arg(what).arg(first).arg(second);
+        run.arg(INDEX).arg(1).arg(key).arg(id).arg(what).arg(first).arg(second);
         self.run(&mut run)
     }
 

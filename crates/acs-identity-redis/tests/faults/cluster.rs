@@ -35,8 +35,7 @@ async fn a_replica_that_is_promoted_has_all_but_the_last_writes() {
     let master = cluster.masters()[0];
     cluster.kill(master);
     let took = recovery(&store, by_others(&cluster, master, RUN)).await;
-    let report = finished("a master killed", took, load, Losses::Counted).await;
-    assert!(report.lost < IDS, "{report}");
+    finished("a master killed", took, load, Losses::Few).await;
     cluster.restart(master).unwrap();
     cluster.wait_until_ready().unwrap();
 }
@@ -57,7 +56,7 @@ async fn a_replica_that_is_promoted_has_what_it_acknowledged() {
     cluster.wait_until_ready().unwrap();
     let ready = Instant::now();
     let took = recovered(&store).await - ready;
-    let report = finished("a master killed, writes acknowledged by a replica", took, load, Losses::Counted).await;
+    let report = finished("a master killed, writes acknowledged by a replica", took, load, Losses::Few).await;
     // Each master had one replica, so what was acknowledged was on the one that was promoted.
     assert_eq!((report.lost, report.unlisted), (0, 0), "{report}");
 }
@@ -77,8 +76,7 @@ async fn a_master_that_was_cut_off_and_comes_back_gives_way() {
     cluster.resume(master);
     sleep(Duration::from_millis(1000)).await;
     let again = recovery(&store, by_others(&cluster, master, RUN)).await;
-    let report = finished("a master paused and resumed", took.max(again), load, Losses::Counted).await;
-    assert!(report.lost < IDS, "{report}");
+    finished("a master paused and resumed", took.max(again), load, Losses::Few).await;
     cluster.wait_until_ready().unwrap();
 }
 
