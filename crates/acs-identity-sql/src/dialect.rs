@@ -216,8 +216,6 @@ pub struct Statements {
     pub(crate) scan: &'static str,
     /// namespace, customer, created at, ID, created at again, limit: what comes after this position, by creation time and ID.
     pub(crate) mappings_of: &'static str,
-    /// The same, held until the transaction ends.
-    pub(crate) hold_mappings_of: &'static str,
     /// namespace, customer: the last in that order.
     pub(crate) last_of: &'static str,
     /// end of the tombstones' life, namespace, now, limit: makes expired mappings tombstones.

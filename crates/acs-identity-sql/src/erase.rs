@@ -1,7 +1,7 @@
 //! What is removed in bulk: all mappings of a customer, and what has expired.
 
 use acs_identity_core::rules::{self, Present};
-use acs_identity_core::{CustomerId, Expect, Result};
+use acs_identity_core::{AcsId, CustomerId, Expect, Result, Timestamp};
 
 use crate::dialect::{Dialect, Value};
 use crate::error::Failure;
@@ -9,7 +9,7 @@ use crate::record::{self, ListPosition, Record};
 use crate::run::CallState;
 use crate::store::SqlStore;
 use crate::sweep;
-use crate::write::{CHUNK, finish, put};
+use crate::write::{CHUNK, Plan, finish, write_items};
 
 pub(crate) async fn unlink_customer<D: Dialect>(store: &SqlStore<D>, customer: &CustomerId) -> Result<u64> {
     let Some(end) = last_of(store, customer).await? else { return Ok(0) };
@@ -51,6 +51,9 @@ async fn last_of<D: Dialect>(store: &SqlStore<D>, customer: &CustomerId) -> Resu
 }
 
 /// Unlinks a customer's first mappings between two positions. Answers with how many, and where to go on, if anywhere.
+///
+/// They are listed first, without being held, and then held as by any other write. One that is linked again in between has moved
+/// behind the others; were they held in the order of the list, it might come in its old place with its new position.
 async fn unlink_some<D: Dialect>(
     store: &SqlStore<D>,
     connection: &mut D::Connection,
@@ -59,37 +62,37 @@ async fn unlink_some<D: Dialect>(
     end: &ListPosition,
 ) -> Result<(u64, Option<ListPosition>), Failure> {
     let values = after.values(store.namespace(), customer, CHUNK as i64);
-    let rows = D::fetch_all(connection, D::statements().hold_mappings_of, &values).await?;
-    let now = store.now(connection).await?;
-    let mut records = Vec::with_capacity(rows.len());
-    let mut removed = 0;
+    let rows = D::fetch_all(connection, D::statements().mappings_of, &values).await?;
+    let mut items = Vec::with_capacity(rows.len());
     let mut last = None;
     for row in &rows {
         let position = record::list_position(row)?;
         if position > *end {
             // What comes from here on was linked later.
-            last = None;
             break;
         }
+        items.push((record::acs_id(row)?, customer.clone()));
         last = Some(position);
-        // Without the properties: what can't be read of them must not keep a customer from being forgotten.
-        let Some(mapping) = record::bare_mapping(row)? else { continue };
-        let (id, revision) = (mapping.acs_id.clone(), mapping.revision);
-        // It is the customer's: the row says so, and nobody else can write.
-        let revision = match rules::plan_unlink(&Expect::Any, &Present::Mapping(mapping), now)? {
-            Some(next) => {
-                removed += 1;
-                next
-            }
-            // Expired, so there is nothing to remove but what is left of the customer.
-            None => revision,
-        };
-        records.push(Record::tombstone(id, revision, now));
     }
-    let count = records.len();
-    put(store, connection, &D::statements().update, records).await?;
-    sweep::within::<D>(connection, now, count).await?;
-    Ok((removed, last.filter(|_| rows.len() == CHUNK)))
+    if items.is_empty() {
+        return Ok((0, None));
+    }
+    let mut removed = 0;
+    for answer in write_items(store, connection, &items, forget, false).await? {
+        removed += u64::from(answer?);
+    }
+    Ok((removed, last.filter(|_| items.len() == CHUNK)))
+}
+
+/// Unlinks an ID from a customer, also if the mapping has expired: nothing is to be left of the customer. Answers with whether
+/// it had not.
+fn forget((id, customer): &(AcsId, CustomerId), present: &Present, now: Timestamp) -> Plan<bool> {
+    let Some(mapping) = present.mapping().filter(|mapping| mapping.customer_id == *customer) else {
+        return Ok((None, false));
+    };
+    let next = rules::plan_unlink(&Expect::Any, present, now)?;
+    let tombstone = Record::tombstone(id.clone(), next.unwrap_or(mapping.revision), now);
+    Ok((Some(tombstone), next.is_some()))
 }
 
 pub(crate) async fn purge_expired<D: Dialect>(store: &SqlStore<D>, limit: u32) -> Result<u64, Failure> {
@@ -97,7 +100,7 @@ pub(crate) async fn purge_expired<D: Dialect>(store: &SqlStore<D>, limit: u32) -
     // Mappings expired, tombstones forgotten, entries of the log deleted: of each at most so many.
     let mut done = [0; 3];
     loop {
-        let room = done.map(|done| (limit - done).min(CHUNK as u64) as usize);
+        let room = done.map(|done| limit.saturating_sub(done).min(CHUNK as u64) as usize);
         let purge = move |store: SqlStore<D>, state: CallState| async move {
             let mut transaction = D::begin(store.writer(&state).await?).await?;
             let done = purge_some(&store, &mut transaction, room).await;

@@ -86,7 +86,8 @@ pub enum Code {
 
 impl From<&io::Error> for Code {
     fn from(error: &io::Error) -> Self {
-        // The standard library has no kind for it. Of any other text only the kind is kept.
+        // The standard library has no kind for it, only this text of its own, which is in no other language. Were it another one
+        // day, the source of a `Timeout` would say less; nothing is decided by it. Of any other text only the kind is kept.
         match error.to_string().starts_with("failed to lookup address information") {
             true => Self::UnknownHost,
             false => Self::Connection(error.kind()),

@@ -9,7 +9,8 @@
 //! No feature is on by default. Every call needs a Tokio runtime with its timers.
 //!
 //! The tables have fixed names and their own prefix, so they may live beside an application's: `acs_identity_mappings`,
-//! `acs_identity_changes`, `acs_identity_schema`. [`SqlStore::schema_sql`] prints them.
+//! `acs_identity_changes`, `acs_identity_schema`, and on servers `acs_identity_trimmed`; in PostgreSQL there are functions,
+//! too, `acs_identity_insert` among them. [`SqlStore::schema_sql`] prints them.
 //!
 //! An application whose own table of users has a column for the ACS ID needs no store: a `TableResolver` reads it there.
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -102,7 +102,7 @@ pub(crate) fn raw_acs_id(row: &impl Row) -> Result<&str, Failure> {
     row.text(ACS_ID).ok().flatten().ok_or(Failure::Unreadable("acs_id"))
 }
 
-fn acs_id(row: &impl Row) -> Result<AcsId, Failure> {
+pub(crate) fn acs_id(row: &impl Row) -> Result<AcsId, Failure> {
     AcsId::new(raw_acs_id(row)?).map_err(|_| Failure::Unreadable("acs_id"))
 }
 

@@ -23,7 +23,7 @@ pub(crate) const CHUNK: usize = 1000;
 const MANY: usize = 100;
 
 /// What a decision writes, if anything, and what it answers.
-type Plan<T> = Result<(Option<Record>, T)>;
+pub(crate) type Plan<T> = Result<(Option<Record>, T)>;
 
 /// How one item is decided, given what is there of its ID.
 type Decide<I, T> = fn(&I, &Present, Timestamp) -> Plan<T>;
@@ -68,7 +68,7 @@ impl Item for Mapping {
     }
 }
 
-impl Item for (AcsId, Expect) {
+impl<T: Clone + Send + Sync + 'static> Item for (AcsId, T) {
     fn acs_id(&self) -> &AcsId {
         &self.0
     }
@@ -139,7 +139,8 @@ async fn in_transaction<D: Dialect, I: Item, T: Send + 'static>(
     Ok(answers)
 }
 
-async fn write_items<D: Dialect, I: Item, T>(
+/// Writes items within a transaction; with `unseen`, as if none of their IDs had a row, unless that shows to be wrong.
+pub(crate) async fn write_items<D: Dialect, I: Item, T>(
     store: &SqlStore<D>,
     connection: &mut D::Connection,
     items: &[I],
@@ -208,7 +209,7 @@ impl<T> Plans<T> {
 }
 
 /// Inserts or updates rows. Answers with how many there were.
-pub(crate) async fn put<D: Dialect>(
+async fn put<D: Dialect>(
     store: &SqlStore<D>,
     connection: &mut D::Connection,
     statements: &'static Batch,

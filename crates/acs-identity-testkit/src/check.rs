@@ -86,7 +86,8 @@ pub fn checks() -> &'static [Check] {
         "P2": p02_an_acs_id_has_one_customer_at_most;
         "P3": p03_each_condition_of_a_link_is_one_atomic_step;
         "P3": p03_each_link_of_a_batch_has_its_own_condition;
-        "P4": p04_forward_and_reverse_agree, p04_a_half_done_write_is_never_shown;
+        "P4": p04_forward_and_reverse_agree, p04_a_half_done_write_is_never_shown,
+            p04_an_erasure_leaves_nothing_that_was_there;
         "P5": p05_a_revision_rises_with_every_write;
         "P6": p06_ids_are_compared_byte_for_byte;
         "P7": p07_namespaces_never_see_each_other;

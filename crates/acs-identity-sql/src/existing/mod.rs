@@ -40,15 +40,16 @@ pub use sqlite::SqliteTable;
 /// what it knows for its time to live.
 ///
 /// # Answers
-/// - The customer ID is the column's value as a text, so that numbers and UUIDs will do; it comes without properties and
-///   without an expiry.
+/// - The customer ID is the column's value as a text, so that whole numbers and UUIDs will do; it comes without properties and
+///   without an expiry. Floating-point numbers have no exact text, and are refused.
 /// - Absent is an ID that has no row, or whose row has NULL for its customer, or that the column's character set cannot write.
 /// - IDs are compared byte for byte: rows that only the column's collation takes for the same are ignored.
 ///
 /// # Errors
 /// Of one ID: `Conflict` if it has two rows, also if they name the same customer; `Corrupt` if the customer's text is not
 /// a [`CustomerId`]. Of the whole call: `Misconfigured` if the table or a column is not there or can't be
-/// compared with a text, `Denied` if it may not be read, `Unavailable` or `Timeout` as of a store.
+/// compared with a text, or if a customer is a floating-point number, `Denied` if it may not be read, `Unavailable` or `Timeout` as
+/// of a store.
 ///
 /// # Cancellation
 /// A call that is dropped is finished or given up in the background: its connection comes back whole or is closed.
@@ -130,6 +131,11 @@ impl<D: TableDialect> TableResolver<D> {
                 if !asked.contains(id) {
                     continue;
                 }
+                if D::is_float(row, FLOAT) {
+                    return Err(Failure::Setup(
+                        "the column of the customers holds floating-point numbers, whose texts are not exact",
+                    ));
+                }
                 let answer = match found.contains_key(id) {
                     false => customer(row),
                     true => Err(Error::new(ErrorKind::Conflict, "the table has more than one row of this ACS ID")),
@@ -144,6 +150,7 @@ impl<D: TableDialect> TableResolver<D> {
 // The places of the columns.
 const ACS_ID: usize = 0;
 const CUSTOMER_ID: usize = 1;
+const FLOAT: usize = 2;
 
 fn customer(row: &impl Row) -> Answer {
     let corrupt = || Error::new(ErrorKind::Corrupt, "the customer ID in the row of this ACS ID cannot be read as one");

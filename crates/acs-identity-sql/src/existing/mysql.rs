@@ -1,7 +1,7 @@
 //! Tables of MySQL and MariaDB.
 
 use sqlx::mysql::{MySqlArguments, MySqlRow};
-use sqlx::{Arguments, SqlStr};
+use sqlx::{Arguments, Column, Row, SqlStr, TypeInfo};
 
 use super::{TableDialect, TableResolver};
 use crate::dialect::Value;
@@ -43,6 +43,15 @@ impl TableDialect for MySql {
             "CASE WHEN {column} IS NULL THEN NULL WHEN CHARSET(CONCAT({column}, _utf8mb4'')) = 'binary' THEN X'FF' \
             ELSE {text} END"
         )
+    }
+
+    fn float_of(column: &str) -> String {
+        // No function tells the type, but the answer does of each of its columns.
+        format!("IF(FALSE, {column}, NULL)")
+    }
+
+    fn is_float(row: &MySqlRow, place: usize) -> bool {
+        row.try_column(place).is_ok_and(|column| ["FLOAT", "DOUBLE"].contains(&column.type_info().name()))
     }
 
     fn is_unwritable(code: &Code) -> bool {

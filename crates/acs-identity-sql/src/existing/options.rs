@@ -48,7 +48,8 @@ impl TableOptions {
         self
     }
 
-    /// The column of the application's own users, of any type whose text is what the application knows them by.
+    /// The column of the application's own users, of any type whose text is what the application knows them by; no type of
+    /// floating-point numbers.
     pub fn customer_id_column(mut self, name: impl Into<String>) -> Self {
         self.customer_id = name.into();
         self

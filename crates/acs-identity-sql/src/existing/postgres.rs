@@ -28,6 +28,14 @@ impl TableDialect for Postgres {
         format!("{column}::text")
     }
 
+    fn float_of(column: &str) -> String {
+        // With a NULL beside it, a domain counts as the type that it is made of.
+        format!(
+            "CASE WHEN pg_typeof(COALESCE({column}, NULL)) IN ('pg_catalog.float4'::regtype, 'pg_catalog.float8'::regtype) \
+            THEN 1::bigint END"
+        )
+    }
+
     fn is_unwritable(code: &Code) -> bool {
         // untranslatable_character: the database's encoding is not UTF-8.
         matches!(code, Code::Postgres(state) if state == "22P05")

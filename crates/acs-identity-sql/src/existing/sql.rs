@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use super::TableOptions;
 use crate::batch::Batch;
-use crate::dialect::{Dialect, Value};
+use crate::dialect::{Dialect, Row, Value};
 use crate::error::{Code, Failure};
 
 /// What a lookup in an application's own table needs of a database.
@@ -31,6 +31,15 @@ pub trait TableDialect: Dialect {
         Self::text_of(column)
     }
 
+    /// An expression from which [`is_float`](Self::is_float) tells whether a column's value is a floating-point number, whose text is
+    /// not exact: two customers might have the same one.
+    fn float_of(column: &str) -> String;
+
+    /// Whether the expression in this place of a row says so: here, if it is not NULL.
+    fn is_float(row: &Self::Row, place: usize) -> bool {
+        !matches!(row.integer(place), Ok(None))
+    }
+
     /// Whether a lookup failed as the column's character set has no such text as one of the IDs.
     fn is_unwritable(code: &Code) -> bool;
 
@@ -45,7 +54,7 @@ pub trait TableDialect: Dialect {
 /// The numbers of IDs where each is a parameter.
 const SIZES: &[usize] = &[1, 8, 64];
 
-/// The statement that looks for IDs in a table; its rows are the ID and the customer.
+/// The statement that looks for IDs in a table; its rows are the ID, the customer, and whether that is a floating-point number.
 pub(super) fn lookup<D: TableDialect>(options: &TableOptions) -> Result<Batch> {
     // Qualified, as SQLite takes a lone quoted name that is no column's for a text.
     let acs_id = format!("u.{}", quoted::<D>("ACS ID column", &options.acs_id)?);
@@ -54,9 +63,9 @@ pub(super) fn lookup<D: TableDialect>(options: &TableOptions) -> Result<Batch> {
     if let Some(schema) = &options.schema {
         table = format!("{}.{table}", quoted::<D>("schema", schema)?);
     }
-    let (id, customer) = (D::text_of(&acs_id), D::customer_of(&customer_id));
+    let (id, customer, float) = (D::text_of(&acs_id), D::customer_of(&customer_id), D::float_of(&customer_id));
     // The column itself is compared, so that its index can be used.
-    let select = format!("SELECT {id}, {customer} FROM {table} AS u WHERE {acs_id}");
+    let select = format!("SELECT {id}, {customer}, {float} FROM {table} AS u WHERE {acs_id}");
     Ok(match D::ARRAYS {
         true => Batch::Arrays(format!("{select} = ANY($1)").into()),
         false => Batch::sized(SIZES, |size| format!("{select} IN ({})", vec!["?"; size].join(", "))),

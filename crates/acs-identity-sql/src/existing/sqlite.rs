@@ -32,6 +32,10 @@ impl TableDialect for Sqlite {
         format!("CASE typeof({column}) WHEN 'blob' THEN {column} ELSE CAST({column} AS TEXT) END")
     }
 
+    fn float_of(column: &str) -> String {
+        format!("CASE typeof({column}) WHEN 'real' THEN 1 END")
+    }
+
     fn is_unwritable(_: &Code) -> bool {
         false
     }

@@ -9,7 +9,9 @@ use crate::error::{Code, Failure};
 pub(super) fn refused(error: &dyn DatabaseError) -> Failure {
     let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() else { return Failure::Driver };
     match error.number() {
-        // A key that somebody else has inserted since it was looked for. The text names the index: MySQL with its table.
+        // A key that somebody else has inserted since it was looked for. Only the text names the index: MySQL with its table, and
+        // each in the server's language, but the name in these quotes. The text has the value, too: one that ends so, in a unique
+        // key that somebody added, is taken for ours, and begun again until the deadline.
         1062 if error.message().contains("PRIMARY'") => Failure::Contended { source: Code::MySql(1062) },
         code => number(code),
     }

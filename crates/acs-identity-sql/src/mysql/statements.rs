@@ -18,19 +18,6 @@ macro_rules! now {
 }
 pub(super) use now;
 
-macro_rules! mappings_of {
-    ($now:expr, $end:literal) => {
-        // Not `(created_at, acs_id) > (?, ?)`, for which the servers would not use the index.
-        concat!(
-            "SELECT customer_id, properties, expires_at, revision, ",
-            $now,
-            ", acs_id, created_at FROM acs_identity_mappings WHERE namespace = ? AND customer_id = ? \
-                AND ((created_at = ? AND acs_id > ?) OR created_at > ?) ORDER BY created_at, acs_id LIMIT ?",
-            $end
-        )
-    };
-}
-
 pub(super) static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| Statements {
     resolve: concat!(
         "SELECT customer_id, properties, expires_at, revision, IF(expires_at IS NULL, NULL, ",
@@ -55,8 +42,13 @@ pub(super) static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| Statements
         now!(),
         ", acs_id, created_at FROM acs_identity_mappings WHERE namespace = ? AND acs_id > ? ORDER BY acs_id LIMIT ?"
     ),
-    mappings_of: mappings_of!(now!(), ""),
-    hold_mappings_of: mappings_of!("NULL", " FOR UPDATE"),
+    // Not `(created_at, acs_id) > (?, ?)`, for which the servers would not use the index.
+    mappings_of: concat!(
+        "SELECT customer_id, properties, expires_at, revision, ",
+        now!(),
+        ", acs_id, created_at FROM acs_identity_mappings WHERE namespace = ? AND customer_id = ? \
+            AND ((created_at = ? AND acs_id > ?) OR created_at > ?) ORDER BY created_at, acs_id LIMIT ?"
+    ),
     last_of: "SELECT customer_id, properties, expires_at, revision, NULL, acs_id, created_at FROM acs_identity_mappings \
         WHERE namespace = ? AND customer_id = ? ORDER BY created_at DESC, acs_id DESC LIMIT 1",
     expire: "UPDATE acs_identity_mappings SET customer_id = NULL, properties = NULL, expires_at = ? \
@@ -161,7 +153,6 @@ mod tests {
             (&most(&STATEMENTS.present), &ids, &[("range", primary)]),
             (STATEMENTS.scan, &["'default'", "'8:acs:r_7'", "100"], &[("range", primary)]),
             (STATEMENTS.mappings_of, &customer, &[("range", by_customer)]),
-            (STATEMENTS.hold_mappings_of, &customer, &[("range", by_customer)]),
             (STATEMENTS.last_of, &customer[..2], &[("ref", by_customer)]),
             (STATEMENTS.expire, &["9000", "'default'", "300", "100"], &[("range", "acs_identity_mappings_expiring")]),
             (STATEMENTS.forget, &["300", "100"], &[("range", "acs_identity_mappings_tombstones")]),

@@ -2,12 +2,24 @@
 
 use acs_identity_core::ErrorKind;
 use sqlx::error::DatabaseError;
+use sqlx::postgres::PgDatabaseError;
 
 use crate::error::{Code, Failure};
 
 pub(super) fn refused(error: &dyn DatabaseError) -> Failure {
-    error.code().map_or(Failure::Driver, |state| sql_state(&state))
+    let Some(state) = error.code() else { return Failure::Driver };
+    match error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine) {
+        // A prepared statement whose columns have other types now. The state is that of any feature that is not there; which one
+        // it is can't be told but by the place in the server's source, as the text is in the server's language.
+        Some("RevalidateCachedQuery" | "RevalidateCachedPlan") if state == UNSUPPORTED => {
+            Failure::Stale { source: Code::Postgres(state.into_owned()) }
+        }
+        _ => sql_state(&state),
+    }
 }
+
+/// The server has no such feature, or not now.
+pub(super) const UNSUPPORTED: &str = "0A000";
 
 pub(super) fn commit_refused(error: &dyn DatabaseError) -> Option<Failure> {
     // Serialisation failures and deadlocks, broken constraints, transactions that had failed before.
@@ -25,8 +37,7 @@ fn sql_state(state: &str) -> Failure {
     let (kind, what) = match (class(state), state) {
         // Two transactions that can't both go on.
         (_, "40001" | "40P01") => return Failure::Contended { source },
-        // A prepared statement whose columns have other types now.
-        (_, "0A000") => return Failure::Stale { source },
+        (_, UNSUPPORTED) => (ErrorKind::Misconfigured, "the database lacks a feature that the store needs"),
         // The server ends the connection: it is stopped, restarts, or crashed.
         ("08", _) | (_, "57P01" | "57P02" | "57P03" | "57P05" | "25P03") => {
             return Failure::Cut { source: Some(source) };
@@ -75,7 +86,7 @@ mod tests {
             ("53300", ErrorKind::Unavailable),
             ("25006", ErrorKind::Unavailable),
             ("XX001", ErrorKind::Corrupt),
-            ("0A000", ErrorKind::Unavailable),
+            ("0A000", ErrorKind::Misconfigured),
         ] {
             assert_eq!(Error::from(sql_state(state)).kind(), kind, "{state}");
         }

@@ -32,10 +32,12 @@ pub(super) const TRIM: &str = "DELETE FROM acs_identity_changes WHERE seq = ANY 
         FOR UPDATE SKIP LOCKED))";
 
 /// Which run of the server it is: since when it is up, and since when it counts, which begins anew when it recovers from a crash
-/// of one of its processes. Numbers of transactions that were not on the disk yet are given out again after that.
+/// of one of its processes. Numbers of transactions that were not on the disk yet are given out again after that. Written as numbers:
+/// how a session writes a time depends on its `TimeZone` and `DateStyle`, and each look may be with another one.
 macro_rules! run {
     () => {
-        "concat_ws(' ', pg_postmaster_start_time(), (SELECT stats_reset FROM pg_catalog.pg_stat_bgwriter))"
+        "concat_ws(' ', extract(epoch FROM pg_postmaster_start_time()), \
+            (SELECT extract(epoch FROM stats_reset) FROM pg_catalog.pg_stat_bgwriter))"
     };
 }
 

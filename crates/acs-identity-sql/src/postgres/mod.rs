@@ -13,7 +13,7 @@ use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgRow}
 use sqlx::{Arguments, AssertSqlSafe, Executor, Row as _, SqlSafeStr, SqlStr};
 
 use crate::dialect::{Dialect, Row, Statements, Value, WrongType};
-use crate::error::Failure;
+use crate::error::{Code, Failure};
 use crate::feed::Reading;
 use crate::remote::{self, Held, Remote, RemoteOptions, Transaction};
 use crate::store::SqlStore;
@@ -128,7 +128,9 @@ impl Dialect for Postgres {
     async fn begin(connection: Self::Connection) -> Result<Self::Transaction, Failure> {
         remote::begin::<Self>(connection).await.map_err(|failure| match failure {
             // What a standby says to READ WRITE.
-            Failure::Stale { source } => Failure::ReadOnly { source },
+            Failure::Database { source: Code::Postgres(state), .. } if state == fault::UNSUPPORTED => {
+                Failure::ReadOnly { source: Code::Postgres(state) }
+            }
             failure => failure,
         })
     }

@@ -10,10 +10,6 @@ const LOOKUPS: &[usize] = &[1, 8, 64, 512];
 /// Sizes of a statement that writes several rows, which can't be filled up.
 const WRITES: &[usize] = &[1, 10, 100, 1000];
 
-const MAPPINGS_OF: &str = "SELECT customer_id, properties, expires_at, revision, NULL, acs_id, created_at \
-    FROM acs_identity_mappings WHERE namespace = ?1 AND customer_id = ?2 AND (created_at, acs_id) > (?3, ?4) \
-    ORDER BY created_at, acs_id LIMIT ?6";
-
 pub(super) static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| Statements {
     resolve: "SELECT customer_id, properties, expires_at, revision, NULL FROM acs_identity_mappings \
         WHERE namespace = ? AND acs_id = ?",
@@ -27,9 +23,9 @@ pub(super) static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| Statements
     update: Batch::sized(WRITES, update),
     scan: "SELECT customer_id, properties, expires_at, revision, NULL, acs_id, created_at FROM acs_identity_mappings \
         WHERE namespace = ? AND acs_id > ? ORDER BY acs_id LIMIT ?",
-    mappings_of: MAPPINGS_OF,
-    // Nobody else writes while a transaction that will write is open.
-    hold_mappings_of: MAPPINGS_OF,
+    mappings_of: "SELECT customer_id, properties, expires_at, revision, NULL, acs_id, created_at \
+        FROM acs_identity_mappings WHERE namespace = ?1 AND customer_id = ?2 AND (created_at, acs_id) > (?3, ?4) \
+        ORDER BY created_at, acs_id LIMIT ?6",
     last_of: "SELECT customer_id, properties, expires_at, revision, NULL, acs_id, created_at FROM acs_identity_mappings \
         WHERE namespace = ? AND customer_id = ? ORDER BY created_at DESC, acs_id DESC LIMIT 1",
     expire: "UPDATE acs_identity_mappings SET customer_id = NULL, properties = NULL, expires_at = ?1 \

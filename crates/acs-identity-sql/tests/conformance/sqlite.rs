@@ -51,7 +51,9 @@ impl Sqlite {
 
     async fn connect(&self, options: SqliteOptions) -> SqliteStore {
         // A machine whose disk is busy may take a while; what it may not do is never come back.
-        let options = options.clock(Arc::new(self.clock.clone())).call_deadline(Duration::from_secs(20));
+        // Two clients that both write all the time have no turns: one may be without luck for as long as the other goes on.
+        let options = options.clock(Arc::new(self.clock.clone())).busy_timeout(Duration::from_secs(20));
+        let options = options.call_deadline(Duration::from_secs(20));
         let store = options.poll_interval(Duration::from_millis(5)).open().await.expect("the store opens");
         lock(&self.opened).push(store.clone());
         store

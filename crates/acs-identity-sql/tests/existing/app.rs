@@ -34,6 +34,8 @@ pub(crate) fn short(answer: &Answer) -> String {
 pub(crate) trait App: Sync {
     /// The type of the users' own IDs, with one as SQL and as a text.
     const TYPES: &[(&str, &str, &str)];
+    /// Types of numbers that have no exact text.
+    const FLOATS: &[&str];
     /// What makes a column take `A` and `a` for the same.
     const ANY_CASE: &str;
     /// Names of [`NAMES`] that nothing can have in this database.
@@ -111,6 +113,7 @@ impl Postgres {
         let pool = PgPoolOptions::new().max_connections(2).connect(database.url()).await.unwrap();
         let app = Self { pool, database };
         app.run(ANY_CASE_OF_POSTGRES).await;
+        app.run("CREATE DOMAIN measure AS double precision; CREATE DOMAIN email AS text").await;
         app
     }
 }
@@ -125,9 +128,11 @@ impl App for Postgres {
         ("integer", "17", "17"),
         ("bigint", "9223372036854775807", "9223372036854775807"),
         ("numeric(20)", "18446744073709551615", "18446744073709551615"),
+        ("email", "'bob@contoso.com'", "bob@contoso.com"),
         ("uuid", "'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
         ("bytea", "'bob'", "\\x626f62"),
     ];
+    const FLOATS: &[&str] = &["real", "double precision", "float", "measure"];
     const ANY_CASE: &str = "COLLATE any_case";
     const NO_NAMES: &[&str] = &[];
 
@@ -190,6 +195,7 @@ impl App for MySql {
         ("blob", "'bob'", "Corrupt"),
         ("blob", "NULL", "absent"),
     ];
+    const FLOATS: &[&str] = &["float", "float(12, 2)", "double", "double unsigned", "real"];
     const ANY_CASE: &str = "CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci";
     const NO_NAMES: &[&str] = &[" ", "🧑"];
 
@@ -222,6 +228,7 @@ impl App for Sqlite {
         // The bytes of a UUID that could be read as a text.
         ("BLOB", "X'30313233343536373839303132333435'", "Corrupt"),
     ];
+    const FLOATS: &[&str] = &["REAL", "DOUBLE", "FLOAT"];
     const ANY_CASE: &str = "COLLATE NOCASE";
     const NO_NAMES: &[&str] = &[];
 

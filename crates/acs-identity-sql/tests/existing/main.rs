@@ -38,6 +38,7 @@ macro_rules! checks {
 
 checks! {
     customers_of_any_type_are_told_as_text
+    customers_that_are_floating_point_numbers_are_refused
     only_the_same_bytes_are_the_same_id
     two_rows_of_an_id_are_a_conflict_and_spoil_no_other
     no_customer_is_absent_and_a_bad_one_is_corrupt
@@ -54,6 +55,19 @@ async fn customers_of_any_type_are_told_as_text<A: App>(app: &A) {
         app.make(kind).await;
         app.run(&format!("INSERT INTO \"Users\" VALUES ({sql}, '8:acs:r_1')")).await;
         assert_eq!(app.ask(&["8:acs:r_1", "8:acs:r_2"]).await, [*text, "absent"], "{kind}");
+    }
+}
+
+async fn customers_that_are_floating_point_numbers_are_refused<A: App>(app: &A) {
+    for kind in A::FLOATS {
+        app.make(kind).await;
+        app.run("INSERT INTO \"Users\" VALUES (16777217, '8:acs:r_1'), (NULL, '8:acs:r_2'), (1.5, '8:acs:R_1')").await;
+        let resolver = app.resolver(users()).unwrap();
+        let error = resolver.resolve(&id("8:acs:r_1")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Misconfigured, "{kind}: {error}");
+        assert!(error.message().contains("floating-point"), "{kind}: {error}");
+        let answers = resolver.resolve_many(&[id("8:acs:r_0"), id("8:acs:r_1")]).await;
+        assert!(answers.iter().all(|answer| short(answer) == "Misconfigured"), "{kind}");
     }
 }
 

@@ -21,7 +21,9 @@ mod p14;
 pub use p01::{p01_a_failure_is_never_reported_as_absent, p01_an_unreachable_backend_is_a_failure};
 pub use p02::p02_an_acs_id_has_one_customer_at_most;
 pub use p03::{p03_each_condition_of_a_link_is_one_atomic_step, p03_each_link_of_a_batch_has_its_own_condition};
-pub use p04::{p04_a_half_done_write_is_never_shown, p04_forward_and_reverse_agree};
+pub use p04::{
+    p04_a_half_done_write_is_never_shown, p04_an_erasure_leaves_nothing_that_was_there, p04_forward_and_reverse_agree,
+};
 pub use p05::p05_a_revision_rises_with_every_write;
 pub use p06::p06_ids_are_compared_byte_for_byte;
 pub use p07::p07_namespaces_never_see_each_other;

@@ -1,7 +1,10 @@
 //! P4: both directions.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use acs_identity_core::{
-    Expect, Imported, Link, Mapping, MappingStore, MappingStoreExt, Namespace, PageRequest, Revision, Timestamp,
+    AcsId, Expect, Imported, Link, Mapping, MappingStore, MappingStoreExt, Namespace, PageRequest, Revision, Timestamp,
 };
 
 use crate::support::{
@@ -188,6 +191,68 @@ async fn after_a_removal_among_links(fixture: &dyn Fixture) {
             }
         }
     }
+}
+
+/// P4: after an erasure has returned, no mapping of the customer is left that was there when it began and was not linked again
+/// since, also if others move to another customer and back meanwhile, and so to the end of the customer's list.
+pub async fn p04_an_erasure_leaves_nothing_that_was_there(fixture: &dyn Fixture) -> Verdict {
+    /// More than a store removes at once.
+    const IDS: usize = 1100;
+    const LINKERS: usize = 4;
+    fn id(n: usize) -> String {
+        format!("8:acs:p04_erased_{n:04}")
+    }
+    fn moves(n: usize) -> bool {
+        n.is_multiple_of(64)
+    }
+    let namespace = namespace("p04");
+    let clients = [fixture.open(namespace.clone()).await, fixture.open(namespace).await];
+    let links: Vec<Link> = (0..IDS).map(|n| replace(&id(n), "ida")).collect();
+    let still: Vec<AcsId> = (0..IDS).filter(|n| !moves(*n)).map(|n| acs(id(n))).collect();
+    for round in 0..4 {
+        for batch in links.chunks(500) {
+            for result in clients[0].link_many(batch).await {
+                result.expect("link_many");
+            }
+        }
+        let erased = Arc::new(AtomicBool::new(false));
+        at_once(1 + LINKERS, |task| {
+            let (client, erased, still) = (clients[task % 2].clone(), erased.clone(), still.len() as u64);
+            async move {
+                if task == LINKERS {
+                    let removed = client.unlink_customer(&customer("ida")).await;
+                    erased.store(true, Ordering::Release);
+                    let removed = removed.expect("unlink_customer");
+                    assert!(
+                        removed >= still,
+                        "unlink_customer has removed {removed}, and {still} were there throughout"
+                    );
+                }
+                while !erased.load(Ordering::Acquire) {
+                    let moving = (0..IDS).filter(|n| moves(*n)).skip(task).step_by(LINKERS).map(id);
+                    let moving: Vec<String> = moving.collect();
+                    for to in ["jon", "ida"] {
+                        let links: Vec<Link> = moving.iter().map(|id| replace(id, to)).collect();
+                        for result in client.link_many(&links).await {
+                            result.expect("a re-link during an erasure");
+                        }
+                    }
+                    // A store in memory never waits: without this the linkers would keep all threads to themselves.
+                    tokio::task::yield_now().await;
+                }
+            }
+        })
+        .await;
+        for client in &clients {
+            let mut left = ids_of(client, "ida").await;
+            left.retain(|left| still.iter().any(|id| id.as_str() == left));
+            assert!(left.is_empty(), "{} mappings are left in round {round}, though they did not move", left.len());
+            for (id, answer) in still.iter().zip(client.resolve_many(&still).await) {
+                assert!(answer.expect("resolve_many").is_none(), "{} is left in round {round}", id.as_str());
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn after_concurrent_writes(fixture: &dyn Fixture) {

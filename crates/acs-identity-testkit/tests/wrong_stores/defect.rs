@@ -23,6 +23,8 @@ pub(crate) enum Defect {
     UnlinksOnePage,
     /// `unlink_customer` also removes what it finds with another customer by then.
     UnlinksWhatIsTaken,
+    /// `unlink_customer` takes a mapping that has come back meanwhile for the end of what was there.
+    StopsAtWhatComesBack,
     /// A reverse entry without a forward record is shown.
     ShowsHalfDoneWrites,
     /// A new link starts with an old revision, as if there had been none before the unlink.
@@ -79,7 +81,7 @@ pub(crate) enum Defect {
 
 impl Defect {
     /// Each defect, and the one promise that it breaks.
-    pub(crate) const ALL: [(&str, Self); 36] = [
+    pub(crate) const ALL: [(&str, Self); 37] = [
         ("P1", Self::AbsentWhenClosed),
         ("P1", Self::AbsentWhenCutOff),
         ("P2", Self::FewIdsPerCustomer),
@@ -91,6 +93,7 @@ impl Defect {
         ("P4", Self::StaleReverseEntry),
         ("P4", Self::UnlinksOnePage),
         ("P4", Self::UnlinksWhatIsTaken),
+        ("P4", Self::StopsAtWhatComesBack),
         ("P4", Self::ShowsHalfDoneWrites),
         ("P5", Self::ForgetsUnlinked),
         ("P6", Self::IgnoresCase),

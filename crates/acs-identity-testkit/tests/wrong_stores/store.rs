@@ -279,11 +279,21 @@ impl MappingStore for WrongStore {
                 (page.items, Expect::Customer(customer))
             }
             Some(Defect::UnlinksWhatIsTaken) => (self.inner.all_mappings_of(&customer).await?, Expect::Any),
+            Some(Defect::StopsAtWhatComesBack) => {
+                (self.inner.all_mappings_of(&customer).await?, Expect::Customer(customer.clone()))
+            }
             _ => return self.inner.unlink_customer(&customer).await,
         };
         let mut removed = 0;
         for mapping in found {
             yield_now().await;
+            if self.has(Defect::StopsAtWhatComesBack) {
+                let present = self.inner.resolve(&mapping.acs_id).await?;
+                let moved = present.filter(|present| present.revision() != Some(mapping.revision));
+                if moved.is_some_and(|present| *present.customer_id() == mapping.customer_id) {
+                    break;
+                }
+            }
             match self.inner.unlink(&mapping.acs_id, expect.clone()).await {
                 Ok(there) => removed += u64::from(there.is_some()),
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
