@@ -10,16 +10,25 @@ mod operations;
 #[allow(dead_code, reason = "on real threads there is less to tell it")]
 #[path = "../crates/acs-identity-cache/src/models/oracle.rs"]
 mod oracle;
+#[allow(unreachable_pub)]
+#[path = "../crates/acs-identity-cache/tests/common/watched.rs"]
+mod watched;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use acs_identity::cache::ReadThrough;
+use acs_identity::cache::{ReadThrough, TableKind};
 use acs_identity::sql::{PostgresOptions, SqliteOptions};
-use acs_identity::{AcsId, ChangeFeed, CustomerId, MappingStore, MemoryStore};
+use acs_identity::{
+    AcsId, Change, ChangeFeed, CustomerId, ErrorKind, Linked, LostReason, Mapping, MappingStore, MemoryStore, Resolver,
+};
 use acs_identity_servers::{Kind, database};
+use acs_identity_testkit::{Faulty, ManualFeed};
+use async_trait::async_trait;
 use operations::{Op, or_leave, run, write};
-use oracle::{Bounds, Oracle};
+use oracle::{Bounds, Oracle, Since, What};
+use tokio::sync::RwLock;
+use watched::{Watched, Watcher};
 
 const TASKS: u64 = 6;
 const ACTS: u64 = 16;
@@ -71,60 +80,190 @@ impl Cast {
     }
 }
 
-/// Runs one history; `all_known` claims that the cache knows of the writes that go past it.
-async fn history<S>(store: &S, number: u64, all_known: bool) -> Result<ReadThrough<S>, String>
+/// What the cache hears of writes that go past it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum News {
+    None,
+    /// The store's own, which take a while.
+    Own,
+    /// Of each write before it returns; but they are lost now and then.
+    AtOnce,
+}
+
+/// What may happen in a history.
+#[derive(Debug, Clone, Copy)]
+struct Scenario {
+    news: News,
+    /// Whether calls fail, and writes lose their answers.
+    faults: bool,
+    table: TableKind,
+    /// Claims that the cache knows of all writes that go past it.
+    all_known: bool,
+}
+
+/// Tells the oracle of the writes that reach the store, also of those whose callers are told that nobody knows.
+#[derive(Debug, Clone)]
+struct Witness(Arc<Oracle>);
+
+#[async_trait]
+impl Watcher for Witness {
+    fn begins(&self) -> u64 {
+        self.0.step("the store writes")
+    }
+
+    async fn linked(&self, begun: u64, id: &AcsId, to: &CustomerId, linked: &Linked) {
+        let end = self.0.step("the store has written");
+        let order = (linked.revision.get(), false);
+        if linked.changed {
+            self.0.written(id, order, Some(to), (begun, end), false);
+        }
+        if linked.previous.is_none() {
+            self.0.followed_absence(id, order);
+        }
+    }
+
+    async fn imported(&self, _: &Mapping) {}
+
+    async fn unlinked(&self, begun: u64, gone: &Mapping) {
+        let end = self.0.step("the store has written");
+        self.0.written(&gone.acs_id, (gone.revision.get(), true), None, (begun, end), false);
+    }
+
+    async fn erased(&self, _: &CustomerId) {}
+}
+
+type Cached<S> = ReadThrough<Arc<Faulty<Watched<S, Witness>>>>;
+
+/// A history under way.
+struct World<S> {
+    scenario: Scenario,
+    oracle: Arc<Oracle>,
+    cast: Cast,
+    store: S,
+    faulty: Arc<Faulty<Watched<S, Witness>>>,
+    cached: Cached<S>,
+    feed: ManualFeed,
+    /// Whether the feed is lost.
+    lost: RwLock<bool>,
+}
+
+impl<S: MappingStore + ChangeFeed + Clone + 'static> World<S> {
+    async fn new(store: S, number: u64, scenario: Scenario) -> Self {
+        let day = Duration::from_secs(24 * 3600);
+        let oracle = Arc::new(Oracle::new(Bounds {
+            lifetime: day,
+            absent_lifetime: day,
+            stale_for: Duration::ZERO,
+            load_deadline: day,
+            write_deadline: day,
+            // Then a caller may be told that the source is not there.
+            timers: scenario.faults,
+            one_load: false,
+        }));
+        let faulty = Arc::new(Faulty::new(Watched { store: store.clone(), watcher: Witness(oracle.clone()) }));
+        let options = ReadThrough::builder(faulty.clone()).lifetime(day).absent_lifetime(day).write_deadline(day);
+        let options = options.batches_at_once(2).table(scenario.table);
+        let feed = ManualFeed::new();
+        let cached = match scenario.news {
+            News::None => options.build(),
+            News::Own => options.feed(store.clone()).build(),
+            News::AtOnce => options.feed(feed.clone()).build(),
+        };
+        let cast = Cast::new(number);
+        let world = Self { scenario, oracle, cast, store, faulty, cached, feed, lost: RwLock::new(true) };
+        if scenario.news == News::AtOnce {
+            // The feed is followed from the first question on.
+            run(&Op::Read(world.cast.ids[0].clone()), &world.cached, &world.oracle).await;
+            world.feed.subscribed(1).await;
+            world.turn_feed().await;
+        }
+        world
+    }
+
+    /// The feed is lost, or works again. Nothing that was loaded before is fresh from then on.
+    async fn turn_feed(&self) {
+        let mut lost = self.lost.write().await;
+        *lost = !*lost;
+        let step = self.oracle.step(if *lost { "the feed is lost" } else { "the feed is live" });
+        self.feed.tell(if *lost { Change::Lost(LostReason::Disconnected) } else { Change::Live }).await;
+        self.oracle.step("the cache knows");
+        self.oracle.know(What::Fresh, Since::Moment(step));
+    }
+
+    /// A write by another process.
+    async fn write_elsewhere(&self, op: &Op) {
+        let lost = self.lost.read().await;
+        if self.scenario.news == News::AtOnce && !*lost {
+            let told = Watched { store: self.store.clone(), watcher: self.feed.clone() };
+            write(op, &told, &self.oracle, true).await;
+        } else {
+            write(op, &self.store, &self.oracle, self.scenario.all_known).await;
+        }
+    }
+
+    /// While the feed is lost, nothing is at hand.
+    async fn look_while_lost(&self, id: &AcsId) {
+        if *self.lost.read().await {
+            assert!(self.cached.resolve_now(id).is_none(), "it was given out while the feed was lost");
+        }
+    }
+
+    async fn act(&self, random: &mut Random) {
+        let op = self.cast.act(random);
+        let is_write =
+            matches!(op, Op::Create(..) | Op::Replace(..) | Op::ReplaceMany(_) | Op::Unlink(_) | Op::Erase(_));
+        match random.below(24) {
+            0 if self.scenario.news == News::AtOnce => self.turn_feed().await,
+            1 if self.scenario.news == News::AtOnce => self.look_while_lost(&self.cast.ids[0]).await,
+            0 if self.scenario.faults => self.faulty.fail_next(1, ErrorKind::Unavailable),
+            1 if self.scenario.faults => self.faulty.lose_answers(1),
+            _ => {}
+        }
+        if is_write && random.below(3) == 0 {
+            return self.write_elsewhere(&op).await;
+        }
+        // Of a write whose caller has left nobody knows how it ended.
+        let leaves = !is_write && random.below(8) == 0;
+        or_leave(run(&op, &self.cached, &self.oracle), leaves.then(|| random.below(8) as usize)).await;
+    }
+
+    /// What is there at the end, and the verdict.
+    async fn end(&self) -> Result<(), String> {
+        self.faulty.heal();
+        for id in &self.cast.ids {
+            if self.store.resolve(id).await.map_err(|error| error.to_string())?.is_none() {
+                self.oracle.followed_absence(id, (u64::MAX, false));
+            }
+            run(&Op::Read(id.clone()), &self.cached, &self.oracle).await;
+        }
+        for customer in &self.cast.customers {
+            run(&Op::Page(customer.clone()), &self.cached, &self.oracle).await;
+        }
+        self.oracle.verdict().map(drop)
+    }
+}
+
+/// Runs one history.
+async fn history<S>(store: &S, number: u64, scenario: Scenario) -> Result<Cached<S>, String>
 where
     S: MappingStore + ChangeFeed + Clone + 'static,
 {
-    let day = Duration::from_secs(24 * 3600);
-    let mut options = ReadThrough::builder(store.clone()).lifetime(day).absent_lifetime(day).batches_at_once(2);
-    if number.is_multiple_of(3) {
-        options = options.feed(store.clone());
-    }
-    let cached = options.build();
-    let oracle = Arc::new(Oracle::new(Bounds {
-        lifetime: day,
-        absent_lifetime: day,
-        stale_for: Duration::ZERO,
-        patience: day,
-        write_deadline: day,
-        timers: false,
-        one_load: false,
-    }));
-    let cast = Arc::new(Cast::new(number));
+    let world = Arc::new(World::new(store.clone(), number, scenario).await);
     let mut tasks = Vec::new();
     for task in 0..TASKS {
-        let (cached, store, oracle, cast) = (cached.clone(), store.clone(), oracle.clone(), cast.clone());
+        let world = world.clone();
         tasks.push(tokio::spawn(async move {
             let mut random = Random(number * TASKS + task);
             for _ in 0..ACTS {
-                let op = cast.act(&mut random);
-                let is_write =
-                    matches!(op, Op::Create(..) | Op::Replace(..) | Op::ReplaceMany(_) | Op::Unlink(_) | Op::Erase(_));
-                if is_write && random.below(3) == 0 {
-                    write(&op, &store, &oracle, all_known).await;
-                } else {
-                    // Of a write whose caller has left nobody knows how it ended.
-                    let leaves = !is_write && random.below(8) == 0;
-                    or_leave(run(&op, &cached, &oracle), leaves.then(|| random.below(8) as usize)).await;
-                }
+                world.act(&mut random).await;
             }
         }));
     }
     for task in tasks {
         task.await.map_err(|error| error.to_string())?;
     }
-    for id in &cast.ids {
-        if store.resolve(id).await.map_err(|error| error.to_string())?.is_none() {
-            oracle.followed_absence(id, (u64::MAX, false));
-        }
-        run(&Op::Read(id.clone()), &cached, &oracle).await;
-    }
-    for customer in &cast.customers {
-        run(&Op::Page(customer.clone()), &cached, &oracle).await;
-    }
-    oracle.verdict()?;
-    Ok(cached)
+    world.end().await?;
+    Ok(world.cached.clone())
 }
 
 /// Runs so many, all of which have to be right, and in all of which together everything has happened that makes it hard.
@@ -132,40 +271,49 @@ async fn histories<S>(store: S, count: u64)
 where
     S: MappingStore + ChangeFeed + Clone + 'static,
 {
-    let (mut hits, mut joined, mut refused) = (0, 0, 0);
-    for number in 0..count {
-        let cached = history(&store, number, false).await.unwrap_or_else(|story| panic!("history {number}: {story}"));
-        let stats = cached.stats();
-        hits += stats.hits + stats.negative_hits;
-        joined += stats.joined;
-        refused += stats.refused_as_stale;
+    let scenarios = [(News::None, false), (News::Own, false), (News::AtOnce, false), (News::None, true)];
+    for (n, (news, faults)) in scenarios.into_iter().enumerate() {
+        let (mut hits, mut joined, mut refused, mut failed) = (0, 0, 0, 0);
+        for number in 0..count {
+            let table = if number.is_multiple_of(2) { TableKind::Moka } else { TableKind::QuickCache };
+            let scenario = Scenario { news, faults, table, all_known: false };
+            let number = n as u64 * count + number;
+            let told = history(&store, number, scenario).await;
+            let stats = told.unwrap_or_else(|story| panic!("history {number}, {scenario:?}: {story}")).stats();
+            hits += stats.hits + stats.negative_hits;
+            joined += stats.joined;
+            refused += stats.refused_as_stale;
+            failed += stats.failed;
+        }
+        assert!(hits > 0 && joined > 0 && refused > 0, "{hits} hits, {joined} joined, {refused} refused");
+        assert_eq!(failed > 0, faults, "{failed} failed");
     }
     store.close().await;
-    assert!(hits > 0 && joined > 0 && refused > 0, "{hits} hits, {joined} joined, {refused} refused");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn over_memory_no_read_is_older_than_what_the_cache_knew() {
-    histories(MemoryStore::new(), 300).await;
+    histories(MemoryStore::new(), 100).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn over_sqlite_no_read_is_older_than_what_the_cache_knew() {
     let folder = tempfile::tempdir().unwrap();
-    histories(SqliteOptions::file(folder.path().join("store.db")).open().await.unwrap(), 50).await;
+    histories(SqliteOptions::file(folder.path().join("store.db")).open().await.unwrap(), 20).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn over_postgres_no_read_is_older_than_what_the_cache_knew() {
     let database = database(Kind::Postgres).await;
-    histories(PostgresOptions::url(database.url()).open().await.unwrap(), 50).await;
+    histories(PostgresOptions::url(database.url()).open().await.unwrap(), 20).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_oracle_sees_that_a_cache_does_not_know_of_writes_that_go_past_it() {
     let store = MemoryStore::new();
+    let scenario = Scenario { news: News::None, faults: false, table: TableKind::Moka, all_known: true };
     for number in 0..500 {
-        if let Err(story) = history(&store, 3 * number + 1, true).await {
+        if let Err(story) = history(&store, number, scenario).await {
             return assert!(story.contains("the answer may not be given"), "{story}");
         }
     }

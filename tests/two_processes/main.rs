@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use acs_identity::cache::TableKind;
 use acs_identity::sql::SqliteOptions;
 use acs_identity::{AcsId, CustomerId, Link, MappingStore, PageRequest, Resolver, Result};
 use acs_identity_servers::proxy::Proxy;
@@ -173,7 +174,7 @@ async fn on_one_postgresql() {
     let promise = Promise { news: Duration::from_secs(1), loss: Duration::from_secs(2) };
     let mut server = Server::start(Kind::Postgres).unwrap();
     let proxy = Proxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, server.port()))).unwrap();
-    let cache = open(&proxy.url(&server.url())).await.unwrap();
+    let cache = open(&proxy.url(&server.url()), TableKind::Moka).await.unwrap();
     let mut other = Other::start(&server.url()).await;
     writes_are_seen(&cache, &mut other, &promise).await;
 
@@ -193,7 +194,7 @@ async fn on_one_redis_cluster() {
     let promise = Promise { news: Duration::from_millis(500), loss: Duration::from_secs(2) };
     let cluster = Cluster::start_behind_proxies(&[]).unwrap();
     let place = cluster.urls().join(",");
-    let cache = open(&place).await.unwrap();
+    let cache = open(&place, TableKind::Moka).await.unwrap();
     let mut other = Other::start(&place).await;
     writes_are_seen(&cache, &mut other, &promise).await;
 
@@ -217,7 +218,7 @@ async fn on_one_sqlite_file() {
     let folder = Folder::new();
     let file = folder.path("mappings.db");
     let place = folder.sqlite("mappings.db").into_string().unwrap();
-    let cache = open(&place).await.unwrap();
+    let cache = open(&place, TableKind::Moka).await.unwrap();
     let mut other = Other::start(&place).await;
     writes_are_seen(&cache, &mut other, &promise).await;
 
@@ -234,7 +235,7 @@ async fn on_one_sqlite_file() {
 
     // More changes than are kept, between two looks of a process that looks seldom.
     let looks = Duration::from_secs(4);
-    let seldom = cached(SqliteOptions::file(&file).poll_interval(looks).open().await.unwrap());
+    let seldom = cached(SqliteOptions::file(&file).poll_interval(looks).open().await.unwrap(), TableKind::Moka);
     knows(&seldom, "id1", 2 * looks).await;
     let epoch_of_seldom = seldom.stats().feed_epoch;
     assert_eq!(other.told("link id1 frank").await, "ok");

@@ -41,13 +41,13 @@ impl Other {
         self.stdin.write_all(format!("{command}\n").as_bytes()).await.unwrap();
     }
 
-    /// Has it write something, again and again until the store takes it, and returns when that was.
-    pub(crate) async fn writes(&mut self, command: &str) -> Instant {
+    /// Has it write something, again and again until the store takes it.
+    pub(crate) async fn writes(&mut self, command: &str) {
         let start = Instant::now();
         loop {
             let answer = self.told(command).await;
             if answer == "ok" {
-                return Instant::now();
+                return;
             }
             assert!(start.elapsed() < Duration::from_secs(60), "{command}: {answer}");
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,4 +1,4 @@
-//! The other process of the tests of two processes. Its argument is the store's place. It does what it is told, a line each, and
+//! The other process of the tests of two processes, whose cache has the other table. Its argument is the store's place. It does what it is told, a line each, and
 //! answers with a line: `ok`, a customer, `-` for none, or `error` and its kind.
 
 mod cache;
@@ -6,13 +6,14 @@ mod cache;
 use std::fmt::Display;
 use std::io::{BufRead, Write};
 
+use acs_identity::cache::TableKind;
 use acs_identity::{AcsId, CustomerId, Error, Expect, Link, MappingStore, Resolver, Result};
 use cache::{Cache, open};
 
 #[tokio::main]
 async fn main() {
     let place = std::env::args().nth(1).expect("the place of the store");
-    let cache = open(&place).await.expect("a store");
+    let cache = open(&place, TableKind::QuickCache).await.expect("a store");
     answer("ready");
     for line in std::io::stdin().lock().lines() {
         let line = line.expect("a line");

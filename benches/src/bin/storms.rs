@@ -1,6 +1,6 @@
 //! `cache.miss_storm_loads`: how often the source is asked if ten thousand tasks want one cold ID at once. `cache.unknown_flood` and
 //! `cache.unknown_flood_quick`: which part of the questions for ten thousand known IDs are hits while a million others, each asked for once,
-//! are unknown; with the growth of the resident memory.
+//! are unknown. The resident memory may not grow by more meanwhile than the absent answers that may be kept take.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +17,10 @@ use tokio::runtime::Builder;
 const TASKS: usize = 10_000;
 const KNOWN: usize = 10_000;
 const UNKNOWN: usize = 1_000_000;
+/// The most absent answers that are kept.
+const ABSENT: u64 = 10_000;
+/// The most bytes that one of them takes, with what the table and the allocator need for it.
+const BYTES_PER_ABSENT: u64 = 1024;
 /// After so many unknown IDs a known one is asked for.
 const UNKNOWN_PER_KNOWN: usize = 5;
 
@@ -85,7 +89,7 @@ async fn miss_storm() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 async fn unknown_flood(name: &str, table: TableKind) -> Result<(), Box<dyn std::error::Error>> {
-    let cached = ReadThrough::builder(Arc::new(Users::default())).table(table).build();
+    let cached = ReadThrough::builder(Arc::new(Users::default())).table(table).absent_capacity(ABSENT).build();
     let map = IdentityMap::new(cached.clone());
     let known: Vec<AcsId> = (0..KNOWN).map(|n| acs_id(n).parse()).collect::<Result<_, _>>()?;
     for _ in 0..2 {
@@ -105,7 +109,14 @@ async fn unknown_flood(name: &str, table: TableKind) -> Result<(), Box<dyn std::
     }
     let stats = cached.stats();
     let hit_rate = (stats.hits - hits_before) as f64 / asked as f64;
-    let details = json!({ "grown_by_bytes": resident()? - before, "known_asked": asked, "evicted": stats.evicted });
+    let (grown, bound) = (resident()? - before, (ABSENT * BYTES_PER_ABSENT) as f64);
+    assert!(grown <= bound, "{name}: the memory has grown by {grown} bytes, and {bound} is its bound");
+    let details = json!({
+        "grown_by_bytes": grown,
+        "bound_in_bytes": bound,
+        "known_asked": asked,
+        "evicted": stats.evicted,
+    });
     print(name, hit_rate, "ratio", details);
     Ok(())
 }

@@ -11,7 +11,7 @@
 //!
 //! What a write touches is also barred from being stored until the write is over: see [`Side::bar`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash};
 
 use acs_identity_core::{AcsId, CustomerId};
@@ -19,8 +19,10 @@ use foldhash::quality::RandomState;
 
 use crate::sync::{AtomicU32, AtomicU64, Guard, Mutex, Ordering, is_on, lock};
 
-// In a model there are few keys, and what shares a shard is to be met with.
+// In a model there are few keys, and what shares a place is to be met with.
+/// In which of these a key is stamped, its hash says.
 const PLACES: usize = if cfg!(acs_identity_model) { 1 << 8 } else { 1 << 14 };
+/// The bars of a side are parted by their key's hash, each part with a lock of its own.
 const SHARDS: usize = if cfg!(acs_identity_model) { 2 } else { 16 };
 
 /// What is asked by: an ACS ID or a customer ID.
@@ -56,9 +58,9 @@ impl Key for CustomerId {
 pub(crate) struct Barriers {
     last: AtomicU64,
     /// What was loaded before this is not fresh; all, while the feed is not live.
-    fresh: AtomicU64,
+    fresh_from: AtomicU64,
     /// What was loaded before this is known to be of no use, also as a stale answer.
-    usable: AtomicU64,
+    usable_from: AtomicU64,
     feed: Mutex<Feed>,
     pub(crate) ids: Side<AcsId>,
     pub(crate) customers: Side<CustomerId>,
@@ -78,8 +80,8 @@ impl Barriers {
     pub(crate) fn new(with_feed: bool) -> Self {
         Self {
             last: AtomicU64::new(0),
-            fresh: AtomicU64::new(if with_feed { u64::MAX } else { 0 }),
-            usable: AtomicU64::new(0),
+            fresh_from: AtomicU64::new(if with_feed { u64::MAX } else { 0 }),
+            usable_from: AtomicU64::new(0),
             feed: Mutex::new(Feed { live: !with_feed, epoch: 0 }),
             ids: Side::new(),
             customers: Side::new(),
@@ -99,7 +101,7 @@ impl Barriers {
     pub(crate) fn forget_all(&self) {
         let feed = lock(&self.feed);
         let number = self.raise(*feed);
-        self.usable.fetch_max(number, Ordering::AcqRel);
+        self.usable_from.fetch_max(number, Ordering::AcqRel);
     }
 
     /// Says that the feed works from now on, or that something may have been missed.
@@ -114,8 +116,8 @@ impl Barriers {
         let number = self.next();
         self.ids.end_joining(number);
         self.customers.end_joining(number);
-        let fresh = if feed.live || !is_on(Guard::FeedIsLive) { number } else { u64::MAX };
-        self.fresh.store(fresh, Ordering::Release);
+        let fresh_from = if feed.live || !is_on(Guard::FeedIsLive) { number } else { u64::MAX };
+        self.fresh_from.store(fresh_from, Ordering::Release);
         number
     }
 
@@ -125,11 +127,11 @@ impl Barriers {
 
     #[inline]
     pub(crate) fn is_fresh(&self, born: u64) -> bool {
-        born >= self.fresh.load(Ordering::Acquire) || !is_on(Guard::Floor)
+        born >= self.fresh_from.load(Ordering::Acquire) || !is_on(Guard::Floor)
     }
 
     pub(crate) fn is_usable(&self, born: u64) -> bool {
-        born >= self.usable.load(Ordering::Acquire) || !is_on(Guard::StaleIsUnchanged)
+        born >= self.usable_from.load(Ordering::Acquire) || !is_on(Guard::StaleIsUnchanged)
     }
 
     /// Puts a barrier after what was loaded until now of customers' pages that hold an ACS ID.
@@ -149,32 +151,41 @@ impl Barriers {
     /// Ends a [`bar`](Side::bar), or lets it last until a moment in microseconds of the monotonic clock.
     pub(crate) fn lift<K: Key>(&self, key: &K, until: Option<u64>, now: u64) {
         let side = K::side(self);
-        let mut bars = lock(side.shard(key));
-        if let Some(bar) = bars.get_mut(key) {
+        if let Some(bar) = lock(side.shard(key)).get_mut(key) {
             bar.writers = bar.writers.saturating_sub(1);
             bar.until = bar.until.max(until.unwrap_or(0));
         }
-        let before = bars.len();
-        // Others whose time is over are few, as they are here only after a write of an unknown outcome.
-        bars.retain(|key, bar| {
-            let stays = bar.writers > 0 || bar.until > now;
-            if !stays && bar.until > 0 {
-                // In its place: loads that began before may still be under way.
-                key.stamp(self);
-            }
-            stays
-        });
-        side.barred.fetch_sub((before - bars.len()) as u32, Ordering::AcqRel);
+        if let Some(until) = until {
+            lock(&side.lasting).push_back((until, key.clone()));
+        }
+        self.remove_if_over(key, now);
+        while let Some(over) = side.next_over(now) {
+            self.remove_if_over(&over, now);
+        }
+    }
+
+    fn remove_if_over<K: Key>(&self, key: &K, now: u64) {
+        let side = K::side(self);
+        let mut bars = lock(side.shard(key));
+        let Some(bar) = bars.get(key).filter(|bar| bar.writers == 0 && bar.until <= now) else { return };
+        if bar.until > 0 {
+            // In its place: loads that began before may still be under way.
+            key.stamp(self);
+        }
+        bars.remove(key);
+        side.barred.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 /// The barriers of the keys of one direction.
 pub(crate) struct Side<K> {
     /// A load of such a key that began before this is joined by nobody.
-    joinable: AtomicU64,
+    joinable_from: AtomicU64,
     /// What names such a key and was loaded before is not given out.
     stamps: Box<[AtomicU64]>,
     bars: Box<[Mutex<HashMap<K, Bar, RandomState>>]>,
+    /// The keys whose bars last longer than their writes, and until when: in the order of that, as good as.
+    lasting: Mutex<VecDeque<(u64, K)>>,
     /// How many keys are barred; mostly none.
     barred: AtomicU32,
     hasher: RandomState,
@@ -192,16 +203,17 @@ struct Bar {
 impl<K: Hash + Eq + Clone> Side<K> {
     fn new() -> Self {
         Self {
-            joinable: AtomicU64::new(0),
+            joinable_from: AtomicU64::new(0),
             stamps: (0..PLACES).map(|_| AtomicU64::new(0)).collect(),
             bars: (0..SHARDS).map(|_| Mutex::new(HashMap::default())).collect(),
+            lasting: Mutex::default(),
             barred: AtomicU32::new(0),
             hasher: RandomState::default(),
         }
     }
 
     fn end_joining(&self, number: u64) {
-        self.joinable.fetch_max(number, Ordering::AcqRel);
+        self.joinable_from.fetch_max(number, Ordering::AcqRel);
     }
 
     pub(crate) fn is_joinable(&self, born: u64) -> bool {
@@ -211,7 +223,7 @@ impl<K: Hash + Eq + Clone> Side<K> {
     /// Whether no barrier that may count for what such keys are asked for came since then.
     #[inline]
     pub(crate) fn is_newest(&self, born: u64) -> bool {
-        born >= self.joinable.load(Ordering::Acquire)
+        born >= self.joinable_from.load(Ordering::Acquire)
     }
 
     fn stamp(&self, key: &K, number: u64) {
@@ -247,7 +259,55 @@ impl<K: Hash + Eq + Clone> Side<K> {
         lock(self.shard(key)).get(key).is_some_and(|bar| bar.writers > 0 || bar.until > started)
     }
 
+    /// The next key whose bar lasted until a moment that has come.
+    fn next_over(&self, now: u64) -> Option<K> {
+        lock(&self.lasting).pop_front_if(|(until, _)| *until <= now).map(|(_, key)| key)
+    }
+
     fn shard(&self, key: &K) -> &Mutex<HashMap<K, Bar, RandomState>> {
         &self.bars[(self.hasher.hash_one(key) >> 32) as usize % SHARDS]
+    }
+}
+
+#[cfg(all(test, not(acs_identity_model)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_lasts_until_all_writes_are_over_and_the_time_of_those_of_unknown_outcome_too() {
+        let barriers = Barriers::new(false);
+        let [one, other, last] = ["one", "other", "last"].map(|id| AcsId::new(id).unwrap());
+        let ids = &barriers.ids;
+        [&one, &one, &other, &last].into_iter().for_each(|id| ids.bar(id));
+        let barred = |started| [&one, &other, &last].map(|id| ids.is_barred(id, started));
+        assert_eq!(barred(9), [true; 3]);
+        barriers.lift(&one, None, 1);
+        assert_eq!(barred(9), [true; 3], "another write of it is under way");
+        barriers.lift(&one, Some(5), 1);
+        barriers.lift(&other, Some(7), 2);
+        assert_eq!((barred(4), barred(5), barred(7)), ([true; 3], [false, true, true], [false, false, true]));
+        let before = barriers.now();
+        assert!([&one, &other].iter().all(|id| ids.is_newer(before, ids.place(id))));
+        // Whose time is over goes with the next that is lifted, and is stamped.
+        barriers.lift(&last, None, 6);
+        assert!(!ids.is_newer(before, ids.place(&one)) && ids.is_newer(before, ids.place(&last)));
+        assert_eq!((barred(0), ids.barred.load(Ordering::Acquire)), ([false, true, false], 1));
+        ids.bar(&one);
+        barriers.lift(&one, None, 7);
+        assert_eq!((barred(0), ids.barred.load(Ordering::Acquire)), ([false; 3], 0));
+    }
+
+    #[test]
+    fn a_bar_whose_time_is_over_stays_as_long_as_a_write_is_under_way() {
+        let barriers = Barriers::new(false);
+        let [one, other] = ["one", "other"].map(|id| AcsId::new(id).unwrap());
+        let ids = &barriers.ids;
+        [&one, &one, &other].into_iter().for_each(|id| ids.bar(id));
+        barriers.lift(&one, Some(5), 1);
+        barriers.lift(&other, None, 9);
+        assert!(ids.is_barred(&one, 9));
+        let before = barriers.now();
+        barriers.lift(&one, None, 10);
+        assert!(!ids.is_barred(&one, 0) && !ids.is_newer(before, ids.place(&one)));
     }
 }

@@ -5,19 +5,13 @@
 //! run before it takes the next batch. So a lone lookup waits for nothing, and the busier the source is, the larger the batches are.
 
 use std::collections::VecDeque;
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use acs_identity_core::{AcsId, Answer, Answers, Error, ErrorKind, Resolution, Resolver};
-use tracing::Instrument;
 
-use crate::counters::Event;
-use crate::flight::late;
-use crate::guarded::caught;
 use crate::lane;
 use crate::read_through::Shared;
-use crate::sync::{Mutex, MutexGuard, lock, pause, spawn, timeout};
+use crate::sync::{Mutex, MutexGuard, lock, pause, spawn};
 use crate::traced::{self, Direction};
 use crate::values::micros;
 
@@ -35,26 +29,35 @@ pub(crate) struct Batches {
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<Load>,
-    under_way: usize,
-    /// When a call last began, in microseconds.
+    /// Those of the batches under way.
+    permits: Vec<Permit>,
+    /// How many there were so far.
+    issued: u64,
+}
+
+/// The permit of a worker to have a batch under way.
+struct Permit {
+    number: u64,
+    /// When its last call began, or when it was issued, in microseconds.
     moved: u64,
-    /// How many times all rights were declared void.
-    round: u64,
 }
 
 impl Queue {
-    fn take(&mut self, size: usize) -> Vec<Load> {
-        let size = size.min(self.waiting.len());
-        self.waiting.drain(..size).collect()
+    fn issue(&mut self, now: u64) -> u64 {
+        self.issued += 1;
+        self.permits.push(Permit { number: self.issued, moved: now });
+        self.issued
     }
 
-    /// Declares all rights void if nothing has moved for longer than a call has its right: then the runtimes that they are used
-    /// on stand still, and would keep everybody waiting.
+    /// Takes permits back that nothing was done with for longer than a call has one: then the runtimes that they are used on
+    /// stand still, and would keep everybody waiting.
     fn expire(&mut self, now: u64, deadline: u64) {
-        if self.under_way > 0 && now > self.moved.saturating_add(deadline) {
-            self.round += 1;
-            self.under_way = 0;
-        }
+        self.permits.retain(|permit| now <= permit.moved.saturating_add(deadline));
+    }
+
+    /// Where a permit is, unless it was taken back.
+    fn place(&self, number: u64) -> Option<usize> {
+        self.permits.iter().position(|permit| permit.number == number)
     }
 }
 
@@ -63,96 +66,98 @@ impl Batches {
         Self { queue: Mutex::default(), size: size.max(1), at_once: at_once.max(1) }
     }
 
-    /// The next batch of who has a right of this round. If there is none, the right is given back.
-    fn next(&self, round: u64) -> Option<Vec<Load>> {
-        let mut queue = self.with_right(round)?;
-        Some(queue.take(self.size))
+    /// The next batch of who has this permit. If there is none, the permit is given back.
+    fn next(&self, permit: u64) -> Option<Vec<Load>> {
+        let mut queue = self.with_permit(permit)?;
+        let size = self.size.min(queue.waiting.len());
+        Some(queue.waiting.drain(..size).collect())
     }
 
-    /// The queue for who has a right of this round, if somebody waits. If nobody does, the right is given back.
-    fn with_right(&self, round: u64) -> Option<MutexGuard<'_, Queue>> {
+    /// The queue for who has this permit, if somebody waits. If nobody does, the permit is given back.
+    fn with_permit(&self, permit: u64) -> Option<MutexGuard<'_, Queue>> {
         let mut queue = lock(&self.queue);
-        if queue.round != round {
-            return None;
-        }
+        let place = queue.place(permit)?;
         if queue.waiting.is_empty() {
-            queue.under_way -= 1;
+            queue.permits.swap_remove(place);
             return None;
         }
         Some(queue)
+    }
+
+    /// Gives a permit back, and takes all who wait.
+    fn abandon(&self, permit: u64) -> VecDeque<Load> {
+        let mut queue = lock(&self.queue);
+        let Some(place) = queue.place(permit) else { return VecDeque::new() };
+        queue.permits.swap_remove(place);
+        std::mem::take(&mut queue.waiting)
+    }
+
+    /// Notes that a call begins.
+    fn moves(&self, permit: u64, now: u64) {
+        let mut queue = lock(&self.queue);
+        if let Some(place) = queue.place(permit) {
+            queue.permits[place].moved = now;
+        }
     }
 }
 
 impl<R: Resolver + 'static> Shared<R> {
     /// Has loads run as soon as it may be.
     pub(crate) fn submit(self: &Arc<Self>, loads: impl IntoIterator<Item = Load>) {
-        let mut loads = loads.into_iter();
+        let loads = loads.into_iter();
         let now = self.time.now();
         if let Err(open) = self.breaker.admit(now) {
-            for load in loads {
-                self.ids.counters().count(Event::Refused);
-                load.land(Err(open.clone()));
-            }
-            return;
+            return loads.for_each(|load| load.refuse(open.clone()));
         }
-        let (begun, round) = {
+        let permits: Vec<u64> = {
             let mut queue = lock(&self.batches.queue);
             queue.expire(now, micros(self.load_deadline));
-            queue.waiting.extend(&mut loads);
-            // Also if a task that takes these loads has begun, but not run yet: its runtime may stand still.
-            let begun = queue.waiting.len().div_ceil(self.batches.size).min(self.batches.at_once - queue.under_way);
-            queue.under_way += begun;
-            if begun > 0 {
-                queue.moved = now;
-            }
-            (begun, queue.round)
+            queue.waiting.extend(loads);
+            // Also if a worker that takes these loads has begun, but not run yet: its runtime may stand still.
+            let batches = queue.waiting.len().div_ceil(self.batches.size);
+            let free = self.batches.at_once.saturating_sub(queue.permits.len());
+            (0..batches.min(free)).map(|_| queue.issue(now)).collect()
         };
-        for _ in 0..begun {
-            let turn = Turn { shared: self.clone(), right: Some(round) };
-            spawn(self.tasks.track_future(turn.run()));
-        }
+        permits.into_iter().for_each(|permit| self.employ(permit));
+    }
+
+    fn employ(self: &Arc<Self>, permit: u64) {
+        let worker = Worker { shared: self.clone(), permit: Some(permit), has_run: false };
+        spawn(self.tasks.track_future(worker.run()));
     }
 }
 
-/// The run of some batches.
-struct Turn<R: Resolver + 'static> {
+/// Runs batches, one after the other.
+struct Worker<R: Resolver + 'static> {
     shared: Arc<Shared<R>>,
-    /// The right to have a batch under way, by its round.
-    right: Option<u64>,
+    /// By its number; none when it was given away.
+    permit: Option<u64>,
+    has_run: bool,
 }
 
-impl<R: Resolver + 'static> Turn<R> {
+impl<R: Resolver + 'static> Worker<R> {
     /// Runs a batch, and then others as long as some wait.
     async fn run(mut self) {
-        while let Some(batch) = self.next() {
+        self.has_run = true;
+        while let Some(permit) = self.permit {
+            let Some(batch) = self.shared.batches.next(permit) else { break };
             self.load(batch).await;
-            let Some(right) = self.right else { return };
-            if self.shared.batches.with_right(right).is_none() {
-                self.right = None;
-                return;
+            let Some(permit) = self.permit else { return };
+            if self.shared.batches.with_permit(permit).is_none() {
+                break;
             }
             // Those who have their answers now may ask on, which is to go with those who wait.
             pause().await;
         }
+        self.permit = None;
     }
 
-    fn next(&mut self) -> Option<Vec<Load>> {
-        let next = self.shared.batches.next(self.right?);
-        if next.is_none() {
-            self.right = None;
-        }
-        next
-    }
-
-    /// Gives the right to those who wait, as this batch takes too long, or its runtime is shutting down.
+    /// Gives the permit to another worker for those who wait, as this batch takes too long, or its runtime is shutting down.
     fn pass_on(&mut self) {
-        if let (Some(round), Some(next)) = (self.right, self.next()) {
-            self.right = None;
-            let mut turn = Self { shared: self.shared.clone(), right: Some(round) };
-            spawn(self.shared.tasks.track_future(async move {
-                turn.load(next).await;
-                turn.run().await;
-            }));
+        if let Some(permit) = self.permit.take()
+            && self.shared.batches.with_permit(permit).is_some()
+        {
+            self.shared.employ(permit);
         }
     }
 
@@ -174,40 +179,28 @@ impl<R: Resolver + 'static> Turn<R> {
         }
     }
 
-    /// Asks about all of a part in one call. It has the deadline twice: the first time with its right, and then, since a
-    /// late answer is still of use, without.
+    /// Asks about all of a part in one call, which has the permit until it is late.
     async fn ask(&mut self, part: &[Load]) -> Result<Vec<Answer>, Error> {
         let shared = self.shared.clone();
-        lock(&shared.batches.queue).moved = shared.time.now();
+        if let Some(permit) = self.permit {
+            shared.batches.moves(permit, shared.time.now());
+        }
         shared.ids.counters().count_batch(part.len());
         part.iter().for_each(Load::begin);
-        let span = traced::load(Direction::ById, part.len());
-        let mut asking = pin!(caught(shared.ask(part)).instrument(span.clone()));
-        let deadline: Duration = shared.load_deadline;
-        let mut answered = timeout(deadline, &mut asking).await;
-        if answered.is_none() {
-            shared.breaker.note(false, shared.time.now());
-            self.pass_on();
-            answered = timeout(deadline, &mut asking).await;
-        }
-        let answers = answered.map_or_else(|| Err(late()), Result::flatten);
-        traced::ended(&span, worst(&answers));
-        match &answers {
-            Ok(all) if all.iter().all(is_down) => shared.breaker.note(false, shared.time.now()),
-            Ok(_) => shared.breaker.note(true, shared.time.now()),
-            // A defect, or late, which has been noted.
-            Err(_) => {}
-        }
-        answers
+        shared.call_source(Direction::ById, part.len(), shared.ask(part), || self.pass_on()).await
     }
 }
 
-impl<R: Resolver + 'static> Drop for Turn<R> {
+impl<R: Resolver + 'static> Drop for Worker<R> {
     fn drop(&mut self) {
-        if self.right.is_some() {
-            traced::runtime_lost("load");
+        let Some(permit) = self.permit else { return };
+        traced::runtime_lost("load");
+        if self.has_run {
+            self.pass_on();
+        } else {
+            // There is no runtime here on which another one could run. Those who wait fail, outside of the lock.
+            drop(self.shared.batches.abandon(permit));
         }
-        self.pass_on();
     }
 }
 
@@ -230,19 +223,6 @@ impl<R: Resolver> Shared<R> {
 fn is_final(error: &Error) -> bool {
     use ErrorKind::{Denied, Misconfigured, Unsupported};
     !error.is_transient() && !matches!(error.kind(), Denied | Misconfigured | Unsupported)
-}
-
-/// How a call ended: its own error, or that of the first answer that is one.
-fn worst(answers: &Result<Vec<Answer>, Error>) -> Option<ErrorKind> {
-    match answers {
-        Ok(all) => all.iter().find_map(|answer| answer.as_ref().err()).map(Error::kind),
-        Err(error) => Some(error.kind()),
-    }
-}
-
-/// Whether the source was not there to answer.
-fn is_down(answer: &Answer) -> bool {
-    answer.as_ref().is_err_and(Error::is_transient)
 }
 
 fn fails_for_good(answers: &[Answer]) -> bool {

@@ -45,7 +45,7 @@ impl<R> ReadThroughBuilder<R> {
                 jitter: 0.1,
                 refresh_ahead: 0.0,
                 stale_for: Duration::ZERO,
-                patience: Duration::from_secs(10),
+                load_deadline: Duration::from_secs(10),
                 capacity: 100_000,
                 absent_capacity: 10_000,
             },
@@ -110,7 +110,8 @@ impl<R> ReadThroughBuilder<R> {
     /// takes longer than the [soft deadline](Self::soft_deadline): for so long after the answer's lifetime, and as long as the mapping
     /// itself. Zero, by default, allows it never.
     ///
-    /// Such an answer says so: [`Freshness::Stale`](acs_identity_core::Freshness::Stale). What this process knows to be unlinked or linked anew is not
+    /// Such an answer says so: [`Freshness::Stale`](acs_identity_core::Freshness::Stale), where it is asked of an
+    /// [`IdentityMap`](acs_identity_core::IdentityMap) by `resolve` or `resolve_many`; an `Identity` has no place for it. What this process knows to be unlinked or linked anew is not
     /// given out; what others have changed meanwhile may be. Absent answers and customers' pages are never given out in this way.
     pub fn stale_if_error(mut self, time: Duration) -> Self {
         self.limits.stale_for = time;
@@ -126,9 +127,9 @@ impl<R> ReadThroughBuilder<R> {
 
     /// How long a load, or another question that is passed on, may take before those who wait get a `Timeout`. Ten seconds
     /// by default; should be more than the backend's own deadline. The load goes on for as long again, and if it lands, and
-    /// nobody has started another, its answer is kept.
+    /// no other that was started since has landed, its answer is kept.
     pub fn load_deadline(mut self, deadline: Duration) -> Self {
-        self.limits.patience = deadline;
+        self.limits.load_deadline = deadline;
         self
     }
 
@@ -138,8 +139,9 @@ impl<R> ReadThroughBuilder<R> {
         self
     }
 
-    /// How many calls for ACS IDs are under way at most: 4 by default. Loads that come when there are as many wait and go together. More
-    /// make smaller batches; one makes the largest, but lets a slow call stand in the way of the others until the load's deadline.
+    /// How many calls for ACS IDs are under way at most, and how many for customers' first pages: 4 by default. Loads that come when there are
+    /// as many wait, and those for ACS IDs go together. More make smaller batches; one makes the largest, but lets a slow call stand in the
+    /// way of the others until the [load's deadline](Self::load_deadline). A call that is later than that is not counted any more.
     pub fn batches_at_once(mut self, calls: usize) -> Self {
         self.batches_at_once = calls;
         self
@@ -154,8 +156,9 @@ impl<R> ReadThroughBuilder<R> {
     }
 
     /// How long a write may take before it is `OutcomeUnknown`. If nobody can say how a write ended, what it touched
-    /// is not stored for this time after that, in case the backend applies it late. Ten seconds by default; should be more than the backend's own deadline. A batch has
-    /// this time once for each 500 items that it begins, and the unlinking of a customer a hundred times.
+    /// is not stored for this time after that, in case the backend applies it late. Ten seconds by default; should be more than the backend's own
+    /// deadline. A batch, and a purge of expired mappings, has this time once for each 500 items that it begins, and the unlinking of a
+    /// customer a hundred times.
     pub fn write_deadline(mut self, deadline: Duration) -> Self {
         self.write_deadline = deadline;
         self

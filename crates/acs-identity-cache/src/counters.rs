@@ -17,9 +17,11 @@ pub struct CacheStats {
     pub joined: u64,
     /// Loads that gave an answer, found or absent.
     pub loaded: u64,
-    /// Loads that failed; nothing was stored.
+    /// Loads that failed, or were late; nothing was stored.
     pub failed: u64,
-    /// Loads that gave an answer which was not stored, because a write or a purge came in between.
+    /// Loads that gave an answer which was not stored: because a write, a purge or news came in between, of this key or of one
+    /// that shares its place in what is noted of them; because the load was late and a newer one had landed; or because the
+    /// source said itself that its answer is stale.
     pub refused_as_stale: u64,
     /// Answers that were pushed out because the cache was full.
     pub evicted: u64,
@@ -27,7 +29,8 @@ pub struct CacheStats {
     pub served_stale: u64,
     /// Loads that a hit started, before its answer's lifetime was over.
     pub refreshed: u64,
-    /// Questions answered with `Unavailable` at once, since the source kept failing.
+    /// Loads that were not begun, since the source kept failing: who waited for one was answered with `Unavailable` at once, or
+    /// with a stale answer. Those that hits have started don't count.
     pub refused: u64,
     /// Calls of the source for ACS IDs, each for one or more of them.
     pub batches: u64,
@@ -43,6 +46,7 @@ pub struct CacheStats {
     pub breaker_open: bool,
 }
 
+/// What is counted. [`Batched`](Self::Batched) stays the last one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Event {
     Hit,
@@ -60,7 +64,7 @@ pub(crate) enum Event {
     Batched,
 }
 
-const EVENTS: usize = 13;
+const EVENTS: usize = Event::Batched as usize + 1;
 const CELLS: usize = 16;
 
 /// The counters of one group of threads, on cache lines of their own.
@@ -114,6 +118,7 @@ impl Counters {
 }
 
 /// The group of this thread: threads get them in turn.
+#[inline]
 fn group() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {

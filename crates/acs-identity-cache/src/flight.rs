@@ -8,6 +8,9 @@ use tokio::sync::SetOnce;
 use crate::sync::{AtomicU64, Guard, Moment, Ordering, is_on, timeout_at};
 use crate::values::{Cached, micros};
 
+/// The start of a load that has not begun.
+pub(crate) const NOT_BEGUN: u64 = u64::MAX;
+
 /// A load of one key. Whoever waits may go away at any point; the load goes on in its own task.
 #[derive(Debug)]
 pub(crate) struct Flight<V> {
@@ -15,14 +18,14 @@ pub(crate) struct Flight<V> {
     born: AtomicU64,
     /// When it was asked for, in microseconds of the monotonic clock.
     pub(crate) asked: u64,
-    /// When it began.
+    /// When it began; [`NOT_BEGUN`] until then.
     started: AtomicU64,
     answer: SetOnce<Result<V>>,
 }
 
 impl<V: Clone> Flight<V> {
     pub(crate) fn new(asked: u64) -> Self {
-        Self { born: AtomicU64::new(u64::MAX), asked, started: AtomicU64::new(u64::MAX), answer: SetOnce::new() }
+        Self { born: AtomicU64::new(u64::MAX), asked, started: AtomicU64::new(NOT_BEGUN), answer: SetOnce::new() }
     }
 
     /// Says that the load begins now. One that is begun again, as a part of a batch, keeps its first start.

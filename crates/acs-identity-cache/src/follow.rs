@@ -6,8 +6,10 @@ use std::time::Duration;
 use acs_identity_core::{AcsId, Change, ChangeFeed, CustomerId, Resolution};
 use futures::StreamExt;
 use futures::future::{AbortHandle, abortable};
+use tokio_util::task::TaskTracker;
 
 use crate::barriers::Barriers;
+use crate::guarded::caught;
 use crate::lane::Lane;
 use crate::sync::{AtomicU32, Mutex, Ordering, lock, spawn, timeout};
 use crate::traced;
@@ -50,7 +52,7 @@ impl Follower {
 
     /// Begins to follow, unless it does. Called with each miss, since nothing is fresh before, and since the runtime that it
     /// runs on may have gone.
-    pub(crate) fn start(&self) {
+    pub(crate) fn start(&self, tasks: &TaskTracker) {
         if self.state.load(Ordering::Acquire) != IDLE {
             return;
         }
@@ -63,9 +65,9 @@ impl Follower {
         *task = Some(handle);
         // Without a runtime, it is dropped at once.
         drop(task);
-        spawn(async move {
+        spawn(tasks.track_future(async move {
             let _ = following.await;
-        });
+        }));
     }
 
     /// Ends to follow, for good.
@@ -102,16 +104,22 @@ impl Drop for Running {
 impl Listener {
     async fn listen(self, _running: Running) {
         loop {
-            {
-                let mut changes = self.feed.changes();
-                while let Some(change) = changes.next().await {
-                    self.hear(change);
-                }
-            }
+            let heard = caught(self.hear_all()).await;
             self.barriers.set_live(false);
-            traced::feed_has_ended();
+            match heard {
+                Ok(()) => traced::feed_has_ended(),
+                Err(_) => traced::feed_has_panicked(),
+            }
             // It ends when its store is closed. Should it not have been, it goes on.
             let _ = timeout(PAUSE, std::future::pending::<()>()).await;
+        }
+    }
+
+    /// Hears a subscription to its end.
+    async fn hear_all(&self) {
+        let mut changes = self.feed.changes();
+        while let Some(change) = changes.next().await {
+            self.hear(change);
         }
     }
 
@@ -121,9 +129,10 @@ impl Listener {
                 self.barriers.set_live(true);
                 traced::feed_is_live(self.barriers.feed().epoch);
             }
-            Change::Acs(id, revision) => {
+            // Whatever its revision: a row that was changed by hand may still have the one that is known.
+            Change::Acs(id, _) => {
                 self.barriers.stamp_id(&id);
-                self.ids.forget_before(&id, revision);
+                self.ids.forget(&id);
             }
             Change::Customer(customer) => {
                 self.barriers.stamp_customer(&customer);

@@ -9,22 +9,26 @@
 //! It is given out only if no barrier came after the start of its load: neither one of everything, nor one of what it names (see
 //! [`barriers`](crate::barriers)). Nobody joins a flight that has been taken out, or that began before a barrier which may turn out to count for it.
 
+mod load;
+
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;
 
-use acs_identity_core::{Error, ErrorKind, Result, Revision};
 use foldhash::quality::RandomState;
 
 use crate::barriers::{Barriers, Key, Side};
 use crate::clock::Time;
 use crate::counters::{Counters, Event};
-use crate::flight::{Flight, Seat};
-use crate::sync::{Guard, Mutex, MutexGuard, is_on, lock};
+use crate::flight::{Flight, NOT_BEGUN, Seat};
+use crate::sync::{AtomicU64, Guard, Mutex, MutexGuard, Ordering, is_on, lock};
 use crate::table::{Entry, Hashed, Table, TableKind};
 use crate::values::{Cached, Kept, micros};
+pub(crate) use load::Load;
 
+/// The flights of a lane are parted by their key's hash, each part with a lock of its own. (The bars of a side are too, in
+/// shards; its places are no parts, but all that is kept of a key that was stamped. See [`barriers`](crate::barriers).)
 const STRIPES: usize = 64;
 
 /// How long, and how many, answers are kept.
@@ -38,8 +42,8 @@ pub(crate) struct Limits {
     pub(crate) refresh_ahead: f64,
     /// How long after its freshness an answer may be given out where a load fails.
     pub(crate) stale_for: Duration,
-    /// After which time a load is joined by nobody.
-    pub(crate) patience: Duration,
+    /// How long after its start a load may be joined.
+    pub(crate) load_deadline: Duration,
     pub(crate) capacity: u64,
     pub(crate) absent_capacity: u64,
 }
@@ -52,6 +56,8 @@ pub(crate) struct Lane<K: Key, V: Cached> {
     absent: Table<K, V::Kept>,
     stripes: Box<[Mutex<Flights<K, V>>]>,
     barriers: Arc<Barriers>,
+    /// When a load last began, in microseconds.
+    last_begun: AtomicU64,
     limits: Limits,
     time: Time,
     hasher: RandomState,
@@ -79,10 +85,11 @@ impl<K: Key, V: Cached> Lane<K, V> {
     pub(crate) fn new(table: TableKind, limits: Limits, time: Time, barriers: Arc<Barriers>) -> Self {
         let counters = Arc::new(Counters::default());
         Self {
-            known: Table::new(table, limits.capacity, V::Kept::weight, counters.clone()),
-            absent: Table::new(table, limits.absent_capacity, |_| 1, counters.clone()),
+            known: Table::new(table, limits.capacity, V::Kept::weight, V::Kept::HEAVIEST, counters.clone()),
+            absent: Table::new(table, limits.absent_capacity, |_| 1, 1, counters.clone()),
             stripes: (0..STRIPES).map(|_| Mutex::new(HashMap::default())).collect(),
             barriers,
+            last_begun: AtomicU64::new(0),
             limits,
             time,
             hasher: RandomState::default(),
@@ -171,25 +178,32 @@ impl<K: Key, V: Cached> Lane<K, V> {
         }
     }
 
-    /// Starts a load of a key unless there is one under way.
+    /// Starts a load that renews what is kept of a key, unless there is one under way or it has been renewed meanwhile.
     pub(crate) fn refresh(self: &Arc<Self>, key: &K) -> Option<Load<K, V>> {
-        let load = self.join_or_lead(&mut self.stripe(self.hashed(key)), key).ok()?;
+        let hashed = self.hashed(key);
+        let mut stripe = self.stripe(hashed);
+        // Again under the lock, since the load that an earlier hit has started may have landed in between.
+        if self.is_renewed(hashed) {
+            return None;
+        }
+        let mut load = self.join_or_lead(&mut stripe, key).ok()?;
+        load.is_renewal = true;
         self.counters.count(Event::Refreshed);
         Some(load)
     }
 
-    fn join_or_lead(
-        self: &Arc<Self>,
-        stripe: &mut Flights<K, V>,
-        key: &K,
-    ) -> std::result::Result<Load<K, V>, Arc<Flight<V>>> {
+    /// Whether a fresh answer is kept that is not due.
+    fn is_renewed(&self, key: Hashed<&K>) -> bool {
         let now = self.time.now();
-        // The clock may be behind by its grain: rather a load too many than one joined that its own callers have given up.
-        let patience = micros(self.limits.patience);
-        let patience = patience - self.time.grain().min(patience / 2);
+        let entry = self.known.get(key).or_else(|| self.absent.get(key));
+        entry.is_some_and(|entry| now < entry.fresh_until && self.is_unchanged(&entry) && !self.is_due(&entry, now))
+    }
+
+    fn join_or_lead(self: &Arc<Self>, stripe: &mut Flights<K, V>, key: &K) -> Result<Load<K, V>, Arc<Flight<V>>> {
+        let now = self.time.now();
         if let Some(flight) = stripe.get(key).and_then(|flights| flights.last())
             && K::side(&self.barriers).is_joinable(flight.born())
-            && now < flight.asked.saturating_add(patience)
+            && (self.is_young(flight, now) || !is_on(Guard::JoinedWhileYoung))
         {
             return Err(flight.clone());
         }
@@ -198,7 +212,20 @@ impl<K: Key, V: Cached> Lane<K, V> {
             Some(older) => older.push(flight.clone()),
             None => drop(stripe.insert(key.clone(), vec![flight.clone()])),
         }
-        Ok(Load { lane: self.clone(), key: key.clone(), flight, landed: false })
+        Ok(Load::new(self.clone(), key.clone(), flight))
+    }
+
+    /// Whether a load is still within its deadline. One that waits for others to end is, however long it has to: to start
+    /// another would only make the line longer. But a line that does not move is on a runtime that stands still.
+    fn is_young(&self, flight: &Flight<V>, now: u64) -> bool {
+        let since = match flight.started() {
+            NOT_BEGUN if V::QUEUED => flight.asked.max(self.last_begun.load(Ordering::Acquire)),
+            NOT_BEGUN => flight.asked,
+            started => started,
+        };
+        // The clock may be behind by its grain: rather a load too many than one joined that its own callers have given up.
+        let deadline = micros(self.limits.load_deadline);
+        now < since.saturating_add(deadline - self.time.grain().min(deadline / 2))
     }
 
     /// Forgets a key, and keeps the loads of it that are under way from being stored or joined.
@@ -207,18 +234,6 @@ impl<K: Key, V: Cached> Lane<K, V> {
         let mut stripe = self.stripe(hashed);
         stripe.remove(key);
         self.known.remove(hashed);
-        self.absent.remove(hashed);
-    }
-
-    /// The same, unless what is kept is of this revision or a later one.
-    pub(crate) fn forget_before(&self, key: &K, revision: Option<Revision>) {
-        let hashed = self.hashed(key);
-        let mut stripe = self.stripe(hashed);
-        stripe.remove(key);
-        let kept = self.known.get(hashed).and_then(|entry| entry.kept.revision());
-        if kept.is_none() || revision.is_none() || kept < revision {
-            self.known.remove(hashed);
-        }
         self.absent.remove(hashed);
     }
 
@@ -240,23 +255,33 @@ impl<K: Key, V: Cached> Lane<K, V> {
         if !take_out(&mut stripe, key, flight, true) && is_on(Guard::FlightIsTheKeys) {
             return false;
         }
-        let (born, side) = (flight.born(), K::side(&self.barriers));
-        let is_barred = side.is_barred(key, started) || !side.is_newer(born, side.place(key));
-        if named_barred || (is_barred && is_on(Guard::KeyIsBarred)) {
+        let is_absent = value.is_absent();
+        let Some(entry) = self.entry(key, flight, value).filter(|_| !named_barred) else {
+            // Those who wait are given it nevertheless, and are not to be given the older one afterwards, as a stale answer.
+            self.known.remove(hashed);
+            self.absent.remove(hashed);
             return false;
-        }
-        let absent = value.is_absent();
-        let loaded = if is_on(Guard::LifetimeFromStart) { started } else { self.time.now() };
-        let fresh_until = loaded.saturating_add(self.lifetime(key, &value, loaded));
-        let kept = value.keep(self.named());
-        let entry = Entry { kept, born, loaded, fresh_until };
-        if !self.barriers.is_usable(born) || !self.names_unchanged(&entry) {
-            return false;
-        }
-        let (table, other) = if absent { (&self.absent, &self.known) } else { (&self.known, &self.absent) };
+        };
+        let (table, other) = if is_absent { (&self.absent, &self.known) } else { (&self.known, &self.absent) };
         other.remove(hashed);
         table.insert(hashed, entry);
         true
+    }
+
+    /// The entry for an answer, if it may be kept.
+    fn entry(&self, key: &K, flight: &Flight<V>, value: V) -> Option<Entry<V::Kept>> {
+        let (born, started, side) = (flight.born(), flight.started(), K::side(&self.barriers));
+        let is_barred = side.is_barred(key, started) && is_on(Guard::KeyIsBarred);
+        // What stays of a bar whose time is over.
+        let is_stamped = !side.is_newer(born, side.place(key));
+        // A source that gives out a stale answer, as another cache does, would have it made a fresh one.
+        if is_barred || is_stamped || !value.is_fresh() {
+            return None;
+        }
+        let loaded = if is_on(Guard::LifetimeFromStart) { started } else { self.time.now() };
+        let fresh_until = loaded.saturating_add(self.lifetime(key, &value, loaded));
+        let entry = Entry { kept: value.keep(self.named()), born, loaded, fresh_until };
+        (self.barriers.is_usable(born) && self.names_unchanged(&entry)).then_some(entry)
     }
 
     /// Takes a flight out that has failed, so that the next caller tries again.
@@ -300,60 +325,61 @@ fn take_out<K: Key, V>(stripe: &mut Flights<K, V>, key: &K, flight: &Arc<Flight<
     true
 }
 
-/// The duty to run a load. Dropped without an answer, it fails those who wait, and the key can be tried again.
-pub(crate) struct Load<K: Key, V: Cached> {
-    lane: Arc<Lane<K, V>>,
-    key: K,
-    flight: Arc<Flight<V>>,
-    landed: bool,
-}
+#[cfg(all(test, not(acs_identity_model)))]
+mod tests {
+    use acs_identity_core::{AcsId, CustomerId, Error, ErrorKind, Resolution};
+    use acs_identity_testkit::ManualClock;
 
-impl<K: Key, V: Cached> Load<K, V> {
-    pub(crate) fn key(&self) -> &K {
-        &self.key
+    use super::*;
+
+    type Ids = Arc<Lane<AcsId, Option<Resolution>>>;
+
+    /// Its answers live ten seconds, and are due in the last five.
+    fn lane() -> (Ids, ManualClock) {
+        let second = Duration::from_secs(1);
+        let limits = Limits {
+            lifetime: 10 * second,
+            absent_lifetime: 10 * second,
+            jitter: 0.0,
+            refresh_ahead: 0.5,
+            stale_for: Duration::ZERO,
+            load_deadline: second,
+            capacity: 100,
+            absent_capacity: 100,
+        };
+        let clock = ManualClock::new();
+        let time = Time::Of(Arc::new(clock.clone()));
+        (Arc::new(Lane::new(TableKind::default(), limits, time, Arc::new(Barriers::new(false)))), clock)
     }
 
-    /// The place of who has started it.
-    pub(crate) fn seat(&self) -> Seat<V> {
-        Seat::first(self.flight.clone())
+    fn land(load: Load<AcsId, Option<Resolution>>) {
+        load.begin();
+        load.land(Ok(Some(CustomerId::from(1).into())));
     }
 
-    /// Says that the source is asked from now on.
-    pub(crate) fn begin(&self) {
-        self.flight.begin(self.lane.barriers.now(), self.lane.time.now());
+    #[test]
+    fn an_answer_is_not_renewed_again_for_a_hit_from_before_its_renewal() {
+        let (lane, clock) = lane();
+        let id = "id".parse().unwrap();
+        land(lane.refresh(&id).expect("nothing is kept"));
+        clock.advance(Duration::from_secs(6));
+        let hits: Vec<_> = (0..2).map(|_| lane.get(&id, |_| true).expect("a hit").is_due).collect();
+        assert_eq!(hits, [true, true]);
+        land(lane.refresh(&id).expect("it is due"));
+        assert!(lane.refresh(&id).is_none(), "it has been renewed");
+        clock.advance(Duration::from_secs(10));
+        assert!(lane.refresh(&id).is_some(), "it is over");
     }
 
-    /// Stores the answer, if it may be stored, and gives it to all who wait.
-    pub(crate) fn land(mut self, answer: Result<V>) {
-        self.finish(answer);
-    }
-
-    fn finish(&mut self, answer: Result<V>) {
-        self.landed = true;
-        let counters = &self.lane.counters;
-        match &answer {
-            Ok(value) => {
-                counters.count(Event::Loaded);
-                if !self.lane.store(&self.key, &self.flight, value.clone()) {
-                    counters.count(Event::RefusedAsStale);
-                }
-            }
-            Err(_) => {
-                counters.count(Event::Failed);
-                self.lane.give_up(&self.key, &self.flight);
-            }
-        }
-        self.flight.land(answer);
-    }
-}
-
-impl<K: Key, V: Cached> Drop for Load<K, V> {
-    fn drop(&mut self) {
-        if !self.landed {
-            self.finish(Err(Error::new(
-                ErrorKind::Unavailable,
-                "the load was abandoned: its runtime has shut down, or has no timer",
-            )));
-        }
+    #[test]
+    fn a_load_that_is_refused_has_not_failed_and_counts_only_if_somebody_has_asked_for_it() {
+        let (lane, _) = lane();
+        let refuse = |load: Load<_, _>| load.refuse(Error::new(ErrorKind::Unavailable, "spared"));
+        let id = "id".parse().unwrap();
+        refuse(lane.refresh(&id).expect("nothing is kept"));
+        let Entered::Leader(load) = lane.enter(&id, |_| true) else { panic!("the other load is over") };
+        refuse(load);
+        let stats = lane.counters().stats();
+        assert_eq!((stats.refreshed, stats.misses, stats.refused, stats.failed), (1, 1, 1, 0));
     }
 }

@@ -36,7 +36,10 @@ mod lane;
 mod metrics;
 #[cfg(acs_identity_model)]
 mod models;
+mod pages;
+mod permits;
 mod read_through;
+mod source_call;
 mod sync;
 mod table;
 mod traced;

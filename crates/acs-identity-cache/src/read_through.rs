@@ -18,6 +18,7 @@ use crate::counters::{CacheStats, Counters};
 use crate::flight::Seat;
 use crate::follow::Follower;
 use crate::lane::{Entered, Hit, Lane, Limits, Load};
+use crate::permits::Permits;
 use crate::sync::{Moment, moment};
 use crate::values::{Cached, Listing};
 
@@ -29,23 +30,24 @@ use crate::values::{Cached, Listing};
 /// [`lifetime`](ReadThroughBuilder::lifetime) of an answer is over, or after a purge.
 ///
 /// # Concurrent calls
-/// At most one load of an ACS ID is under way; all who ask meanwhile get its answer. Loads of different IDs are gathered: the
+/// At most one load of an ACS ID, or of a customer's page, is under way, and all who ask meanwhile get its answer; but who asks after a write, a purge or a
+/// piece of news that the load may not have seen, or after its deadline, starts another. Loads of different IDs are gathered: the
 /// first goes at once, and those that are asked for while as many calls of the source are under way as there
 /// [may be](ReadThroughBuilder::batches_at_once) go together in one call as soon as one of these ends. A failed load is shared by those who
 /// wait and is not stored.
 ///
 /// # Failures
 /// A call that fails for all its IDs for good, or panics, is split until what it fails for stands alone. After five calls
-/// in a row that failed since the source was not there, or was not there in time, callers get `Unavailable` at once, for at most a second
-/// until one of them is let through again.
+/// in a row that failed since the source was not there, or was not there in time, loads are refused with `Unavailable` at once, for at most a second
+/// until one of them is let through again. What is only passed on to a store (writes, later pages, `scan`) is not refused.
 ///
 /// # Cancellation
 /// Every call may be dropped at any point. Loads and writes run in tasks of their own and go on: others who wait for the
-/// load get their answer, and a write is finished.
+/// load get their answer, and a write is finished. What is only passed on (later pages, `scan`, `purge_expired`, `ping`) ends with its caller.
 ///
 /// # Panics
 /// A panicking resolver gives each of those who wait one `Internal` error, and the next caller tries again. Outside of a
-/// tokio runtime, a question that has to be asked of the resolver is answered with `Unavailable`.
+/// tokio runtime, a question that has to be asked of the resolver, and a write, is answered with `Unavailable`.
 pub struct ReadThrough<R>(pub(crate) Arc<Shared<R>>);
 
 pub(crate) struct Shared<R> {
@@ -54,6 +56,8 @@ pub(crate) struct Shared<R> {
     pub(crate) customers: Arc<Lane<CustomerId, Listing>>,
     pub(crate) barriers: Arc<Barriers>,
     pub(crate) batches: Batches,
+    /// For the loads of customers' pages.
+    pub(crate) permits: Permits,
     pub(crate) breaker: Breaker,
     pub(crate) follower: Option<Follower>,
     pub(crate) tasks: TaskTracker,
@@ -98,11 +102,12 @@ impl<R> ReadThrough<R> {
             customers,
             barriers,
             batches: Batches::new(options.batch_size, options.batches_at_once),
+            permits: Permits::new(options.batches_at_once),
             breaker: Breaker::default(),
             follower,
             tasks: TaskTracker::new(),
-            load_deadline: options.limits.patience,
-            soft_deadline: options.soft_deadline.min(options.limits.patience),
+            load_deadline: options.limits.load_deadline,
+            soft_deadline: options.soft_deadline.min(options.limits.load_deadline),
             write_deadline: options.write_deadline,
             time,
         }))
@@ -181,6 +186,7 @@ impl<R> Shared<R> {
     }
 
     /// The load that renews an answer in use which is near its end; none while the source is spared.
+    #[inline]
     pub(crate) fn renewal<K: Key, V: Cached>(
         &self,
         lane: &Arc<Lane<K, V>>,
@@ -201,13 +207,14 @@ impl<R> Shared<R> {
     /// Has the change feed followed, if there is one. Nothing is fresh before it is.
     pub(crate) fn follow(&self) {
         if let Some(follower) = &self.follower {
-            follower.start();
+            follower.start(&self.tasks);
         }
     }
 }
 
 impl<R: Resolver + 'static> Shared<R> {
     /// The answer of a hit, which is renewed if it is time.
+    #[inline]
     fn used(self: &Arc<Self>, id: &AcsId, hit: Hit<Option<Resolution>>) -> Option<Resolution> {
         if let Some(load) = self.renewal(&self.ids, id, &hit) {
             self.submit([load]);

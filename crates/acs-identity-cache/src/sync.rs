@@ -28,6 +28,8 @@ pub(crate) enum Guard {
     Stamp,
     /// Nobody joins a flight that began before a barrier which may count for it.
     JoinFloor,
+    /// Nobody joins a load that has taken longer than it may.
+    JoinedWhileYoung,
     /// A write forgets what it touches once more when it is over.
     ForgetAfterWrite,
     /// Nothing is fresh while the feed is not live.

@@ -1,4 +1,4 @@
-//! What `tracing` is told: a span for each call of the source and for each write, and an event when the change feed or the
+//! What `tracing` is told: a span for each call of a load and for each write, and an event when the change feed or the
 //! breaker turns. Nothing of a hit, which is to cost nothing, and nothing by which somebody could be known.
 
 use acs_identity_core::{ErrorKind, LostReason};
@@ -25,7 +25,7 @@ impl Direction {
     }
 }
 
-/// A call of the source that asks for so many keys. It serves all who wait for one of them, so it is nobody's child.
+/// A call of a load, which asks for so many keys. It serves all who wait for one of them, so it is nobody's child.
 pub(crate) fn load(direction: Direction, asked: usize) -> Span {
     debug_span!(target: TARGET, parent: None, "load", direction = direction.name(), asked, outcome = Empty)
 }
@@ -53,6 +53,10 @@ pub(crate) fn feed_is_lost(reason: LostReason) {
 
 pub(crate) fn feed_has_ended() {
     warn!(target: TARGET, "the change feed has ended: no answer that is kept is fresh");
+}
+
+pub(crate) fn feed_has_panicked() {
+    warn!(target: TARGET, "the change feed has panicked: no answer that is kept is fresh");
 }
 
 pub(crate) fn breaker_opened(failures: u32) {

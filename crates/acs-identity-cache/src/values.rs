@@ -13,9 +13,14 @@ pub(crate) trait Cached: Clone + Send + Sync + 'static {
     type Named: Key;
     /// What is kept of an answer.
     type Kept: Kept<Self>;
+    /// Whether loads that have not begun wait in a line, and begin in their order, by whichever runtime goes on.
+    const QUEUED: bool;
 
     /// Whether it says that there is nothing; such answers live shorter, and in a table of their own.
     fn is_absent(&self) -> bool;
+
+    /// Whether its source does not say that it is stale.
+    fn is_fresh(&self) -> bool;
 
     /// How long it holds, counted from the start of its load; `None` if nothing in it expires.
     fn remaining(&self) -> Option<Duration>;
@@ -32,14 +37,14 @@ pub(crate) trait Cached: Clone + Send + Sync + 'static {
 
 /// A kept answer.
 pub(crate) trait Kept<V: Cached>: Clone + Send + Sync + 'static {
+    /// How much of the capacity one may take.
+    const HEAVIEST: u32;
+
     /// How much of the capacity it takes.
     fn weight(&self) -> u32;
 
     /// Whether nothing it names was stamped since its load began.
     fn is_unchanged(&self, born: u64, named: &Side<V::Named>) -> bool;
-
-    /// Its revision, if it has one.
-    fn revision(&self) -> Option<Revision>;
 
     /// The answer, given so many microseconds later than its load began.
     fn give(self, age: u64) -> V;
@@ -64,6 +69,7 @@ pub(crate) struct Known {
 const NONE: u64 = u64::MAX;
 
 impl Known {
+    #[inline]
     fn resolution(self, age: u64) -> Resolution {
         let resolution = Resolution::from(self.customer_id).with_properties(self.properties);
         let resolution = match self.lasts {
@@ -81,9 +87,14 @@ impl Known {
 impl Cached for Option<Resolution> {
     type Named = CustomerId;
     type Kept = Option<Known>;
+    const QUEUED: bool = true;
 
     fn is_absent(&self) -> bool {
         self.is_none()
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.as_ref().is_none_or(|resolution| resolution.freshness() == Freshness::Fresh)
     }
 
     fn remaining(&self) -> Option<Duration> {
@@ -113,6 +124,8 @@ impl Cached for Option<Resolution> {
 }
 
 impl Kept<Option<Resolution>> for Option<Known> {
+    const HEAVIEST: u32 = 1;
+
     fn weight(&self) -> u32 {
         1
     }
@@ -120,10 +133,6 @@ impl Kept<Option<Resolution>> for Option<Known> {
     #[inline]
     fn is_unchanged(&self, born: u64, named: &Side<CustomerId>) -> bool {
         self.as_ref().is_none_or(|known| named.is_newer(born, known.place))
-    }
-
-    fn revision(&self) -> Option<Revision> {
-        self.as_ref().filter(|known| known.revision != NONE).map(|known| Revision::new(known.revision))
     }
 
     #[inline]
@@ -170,9 +179,15 @@ impl Listing {
 impl Cached for Listing {
     type Named = AcsId;
     type Kept = Self;
+    const QUEUED: bool = false;
 
     fn is_absent(&self) -> bool {
         self.page.items.is_empty() && self.page.next.is_none()
+    }
+
+    /// A page has no place in which its source could say otherwise.
+    fn is_fresh(&self) -> bool {
+        true
     }
 
     fn remaining(&self) -> Option<Duration> {
@@ -195,17 +210,14 @@ impl Cached for Listing {
 }
 
 impl Kept<Self> for Listing {
+    const HEAVIEST: u32 = PageRequest::MAX_LIMIT;
+
     fn weight(&self) -> u32 {
-        // A page has a thousand items at most.
         self.page.items.len().max(1) as u32
     }
 
     fn is_unchanged(&self, born: u64, named: &Side<AcsId>) -> bool {
         self.named().all(|id| named.is_newer(born, named.place(id)))
-    }
-
-    fn revision(&self) -> Option<Revision> {
-        None
     }
 
     fn give(self, age: u64) -> Self {

@@ -1,4 +1,4 @@
-//! The write side of [`ReadThrough`], and the other direction.
+//! [`ReadThrough`] as a store: its write side, and what it passes on.
 //!
 //! A write bars what it touches, in its own task, before the store is asked, and lifts the bars after the store has
 //! answered: so it does not matter whether the caller is still there. If nobody can say whether the write was applied, the
@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use acs_identity_core::{
     AcsId, Capabilities, Change, ChangeFeed, CustomerId, Error, ErrorKind, Expect, Imported, Link, Linked, Mapping,
@@ -17,13 +18,11 @@ use futures::stream::BoxStream;
 use tracing::Instrument;
 
 use crate::ReadThrough;
-use crate::counters::Event;
 use crate::guarded::guarded;
-use crate::lane::{Entered, Load};
 use crate::read_through::Shared;
 use crate::sync::{Guard, is_on, spawn, timeout};
-use crate::traced::{self, Direction};
-use crate::values::{Listing, micros};
+use crate::traced;
+use crate::values::micros;
 
 /// What a write may change: what is known of these, and what names them.
 struct Touched {
@@ -137,7 +136,8 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
     /// Runs a write in a task of its own, between bars.
     ///
     /// # Errors
-    /// `OutcomeUnknown` or `Internal` if the store gave no answer; the store's own errors are part of `T`.
+    /// `OutcomeUnknown` or `Internal` if the store gave no answer, and `Unavailable` if it was not asked as there is no runtime; the
+    /// store's own errors are part of `T`.
     async fn write<T, Fut>(
         &self,
         touched: Touched,
@@ -155,7 +155,10 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
         let (tell, told) = oneshot::channel();
         let span = traced::write(touched.operation, touched.ids.len().max(touched.customers.len()));
         let outer = span.clone();
+        let begun = Arc::new(AtomicBool::new(false));
+        let begins = begun.clone();
         let task = async move {
+            begins.store(true, Ordering::Release);
             let bars = Bars::new(shared, touched);
             let outcome = guarded(patience, ErrorKind::OutcomeUnknown, written).await;
             let failure = outcome.as_ref().map_or_else(|error| Some(error.kind()), failure);
@@ -166,7 +169,9 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
         spawn(self.0.tasks.track_future(task.instrument(outer)));
         told.await.unwrap_or_else(|_| {
             let why = "the task of the write was lost: is there a runtime with a timer, and does it go on?";
-            Err(Error::new(ErrorKind::OutcomeUnknown, why).in_backend("cache"))
+            let was_sent = begun.load(Ordering::Acquire);
+            let kind = if was_sent { ErrorKind::OutcomeUnknown } else { ErrorKind::Unavailable };
+            Err(Error::new(kind, why).in_backend("cache"))
         })
     }
 
@@ -186,7 +191,15 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
         let count = items.len();
         let all =
             self.write(touched, |shared| write(shared, owned), move |all: &Vec<Result<T>>| worst_failure(all, count));
-        all.await.unwrap_or_else(|error| items.iter().map(|_| Err(error.clone())).collect())
+        let each = all.await.and_then(|all| {
+            let why = "the store did not answer each item";
+            if all.len() == count {
+                Ok(all)
+            } else {
+                Err(Error::new(ErrorKind::OutcomeUnknown, why).in_backend("cache"))
+            }
+        });
+        each.unwrap_or_else(|error| items.iter().map(|_| Err(error.clone())).collect())
     }
 }
 
@@ -251,10 +264,8 @@ impl<S: MappingStore + 'static> MappingStore for ReadThrough<S> {
     /// One first page is kept for a customer, that of the last size asked for; it also answers for other sizes if it is
     /// complete and fits. The pages after it are asked of the store each time.
     async fn mappings_of(&self, customer: &CustomerId, page: PageRequest) -> Result<Page<Mapping>> {
-        if page.cursor().is_none()
-            && let Some(found) = self.first_page(customer, &page).await?.page_for(&page)
-        {
-            return Ok(found);
+        if page.cursor().is_none() {
+            return self.first_page(customer, &page).await;
         }
         self.pass_on(self.0.resolver.mappings_of(customer, page)).await
     }
@@ -291,54 +302,6 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
     /// A question that the cache has no part in, but for its deadline.
     async fn pass_on<T>(&self, question: impl Future<Output = Result<T>>) -> Result<T> {
         guarded(self.0.load_deadline, ErrorKind::Timeout, question).await.flatten()
-    }
-
-    async fn first_page(&self, customer: &CustomerId, page: &PageRequest) -> Result<Listing> {
-        self.0.follow();
-        let mut until = None;
-        loop {
-            let seat = match self.0.customers.enter(customer, |listing| listing.answers(page)) {
-                Entered::Hit(hit) => {
-                    if let Some(load) = self.0.renewal(&self.0.customers, customer, &hit) {
-                        self.load_page(load, page.clone());
-                    }
-                    return Ok(hit.value);
-                }
-                // Perhaps of another size; then its answer is of no use.
-                Entered::Joined(seat) => seat,
-                Entered::Leader(load) => {
-                    let seat = load.seat();
-                    self.load_page(load, page.clone());
-                    seat
-                }
-            };
-            let until = until.get_or_insert_with(|| self.0.deadlines());
-            if let Some(listing) = self.0.wait(&self.0.customers, customer, &seat, until).await? {
-                return Ok(listing);
-            }
-        }
-    }
-
-    fn load_page(&self, load: Load<CustomerId, Listing>, page: PageRequest) {
-        let shared = self.0.clone();
-        if let Err(open) = shared.breaker.admit(shared.time.now()) {
-            shared.customers.counters().count(Event::Refused);
-            return load.land(Err(open));
-        }
-        spawn(self.0.tasks.track_future(async move {
-            load.begin();
-            let span = traced::load(Direction::ByCustomer, 1);
-            let asked = shared.resolver.mappings_of(load.key(), page.clone()).instrument(span.clone());
-            // Twice the time that callers wait: a late answer is still of use.
-            let found = guarded(shared.load_deadline.saturating_mul(2), ErrorKind::Timeout, asked).await.flatten();
-            traced::ended(&span, failure(&found));
-            match &found {
-                Err(error) if error.is_transient() => shared.breaker.note(false, shared.time.now()),
-                Err(_) => {}
-                Ok(_) => shared.breaker.note(true, shared.time.now()),
-            }
-            load.land(found.map(|found| Listing::new(&page, found)));
-        }));
     }
 }
 

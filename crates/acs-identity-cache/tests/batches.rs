@@ -130,6 +130,29 @@ async fn a_call_beyond_the_deadline_stands_in_nobodys_way_and_its_late_answer_is
     assert_eq!(source.count(), 3);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_load_that_waits_for_its_call_is_joined_however_long_that_takes() {
+    let source = Arc::new(Source::held());
+    // Each call is late after two seconds, and then the next one begins.
+    let cached = cached(&source, 1, 1);
+    let asked = names(4).iter().map(|name| asking(&cached, name)).collect::<Vec<_>>();
+    settle().await;
+    for second in 1..=7 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        asking(&cached, "id3");
+        settle().await;
+        assert_eq!(source.count(), 1 + second / 2);
+    }
+    assert_eq!(source.calls(), [["id0"], ["id1"], ["id2"], ["id3"]]);
+    // The last one has begun a second ago.
+    let last = asking(&cached, "id3");
+    settle().await;
+    source.let_through(4);
+    assert_eq!(said(&last.await.unwrap()), Ok(Some("id3")));
+    assert_eq!((source.count(), cached.stats().joined), (4, 8));
+    drop(asked);
+}
+
 /// Each ID but the bad one is answered, the bad one has its error, and that takes as many calls as halving does.
 async fn one_stands_alone(bad: &str, kind: ErrorKind) {
     for place in [0, 21, 63] {
@@ -316,10 +339,103 @@ fn calls_on_runtimes_that_stand_still_stand_in_nobodys_way_for_longer_than_the_d
         let calls = source.count();
         for id in ["id3", "id4", "id5", "id6"] {
             asking(&cached, id);
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            yield_often().await;
         }
         assert_eq!(source.count(), calls + 2);
     });
+}
+
+#[test]
+fn a_load_that_waits_for_a_runtime_that_stands_still_is_asked_for_anew_after_the_deadline() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let source = Arc::new(Source::held());
+    let builder = ReadThrough::builder(source.clone()).batches_at_once(1);
+    let cached = builder.load_deadline(Duration::from_millis(100)).build();
+    let (still, driven) = (runtime(), runtime());
+    still.block_on(async {
+        asking(&cached, "still");
+        while source.count() == 0 {
+            tokio::task::yield_now().await;
+        }
+        asking(&cached, "id1");
+        while cached.stats().misses < 2 {
+            tokio::task::yield_now().await;
+        }
+    });
+    source.let_through(9);
+    driven.block_on(async {
+        // Each question may take as long as the deadline; of the first ones, some may still join the load that does not move.
+        for _ in 0..5 {
+            match said(&cached.resolve(&id("id1")).await) {
+                Err(ErrorKind::Timeout) => {}
+                answer => return assert_eq!(answer, Ok(Some("id1"))),
+            }
+        }
+        panic!("nobody asks for it anew");
+    });
+}
+
+#[test]
+fn a_runtime_that_stands_still_keeps_no_right_to_call_while_others_go_on() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let source = Arc::new(Source::held());
+    let deadline = Duration::from_millis(300);
+    let cached = ReadThrough::builder(source.clone()).batches_at_once(2).load_deadline(deadline).build();
+    let (still, driven) = (runtime(), runtime());
+    still.block_on(async {
+        asking(&cached, "still");
+        while source.count() == 0 {
+            tokio::task::yield_now().await;
+        }
+    });
+    source.let_through(1000);
+    driven.block_on(async {
+        let start = std::time::Instant::now();
+        for n in 0.. {
+            assert!(cached.resolve(&id(&format!("id{n}"))).await.is_ok());
+            // The cache's clock may be some milliseconds behind.
+            if start.elapsed() > deadline + deadline / 3 {
+                break;
+            }
+            tokio::time::sleep(deadline / 20).await;
+        }
+        source.hold();
+        let calls = source.count();
+        for id in ["a", "b", "c"] {
+            asking(&cached, id);
+            yield_often().await;
+        }
+        assert_eq!(source.count(), calls + 2);
+    });
+}
+
+#[test]
+fn a_runtime_that_ends_fails_all_who_wait_however_many_they_are() {
+    let source = Arc::new(Source::held());
+    let cached = ReadThrough::builder(source.clone()).batch_size(1).batches_at_once(1).build();
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let first = runtime();
+    {
+        let _in_first = first.enter();
+        asking_for(&cached, &texts(&names(20_000)));
+    }
+    while cached.stats().misses < 20_000 || source.count() == 0 {
+        std::thread::yield_now();
+    }
+    first.shutdown_background();
+    while cached.stats().failed < 20_000 {
+        std::thread::yield_now();
+    }
+    assert_eq!(source.count(), 1);
+    source.let_through(9);
+    assert_eq!(said(&runtime().block_on(cached.resolve(&id("id7")))), Ok(Some("id7")));
+}
+
+/// Lets everything happen that can happen at once, in a runtime of one thread.
+async fn yield_often() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
 }
 
 fn asking_for_one(

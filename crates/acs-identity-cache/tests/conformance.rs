@@ -1,25 +1,30 @@
 //! The cache in front of a store changes no promise of it.
 
+#[path = "common/watched.rs"]
+#[allow(unreachable_pub)]
+mod watched;
+
 use std::collections::HashMap;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use acs_identity_cache::ReadThrough;
-use acs_identity_core::{ChangeFeed, MappingStore, MemoryStore, Namespace};
+use acs_identity_cache::{ReadThrough, TableKind};
+use acs_identity_core::{Change, ChangeFeed, MappingStore, MemoryStore, Namespace, Resolver};
 use acs_identity_sql::{SqliteOptions, SqliteStore};
-use acs_identity_testkit::{Fixture, ManualClock, conformance_main};
+use acs_identity_testkit::{Fixture, ManualClock, ManualFeed, run};
 use async_trait::async_trait;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, OnceCell};
-
-type Cache = ReadThrough<Arc<dyn MappingStore>>;
+use watched::Watched;
 
 /// Clients are clones of one cache for each namespace: without a feed, a write is seen at once only by those.
 struct Cached<B> {
     name: &'static str,
     backend: B,
+    table: TableKind,
     clock: ManualClock,
-    caches: Mutex<HashMap<Namespace, Cache>>,
+    caches: Mutex<HashMap<Namespace, ReadThrough<Arc<dyn MappingStore>>>>,
 }
 
 /// What is behind the cache.
@@ -34,8 +39,8 @@ trait Backend: Send + Sync {
 }
 
 impl<B: Backend> Cached<B> {
-    fn new(name: &'static str, backend: B) -> Self {
-        Self { name, backend, clock: ManualClock::new(), caches: Mutex::default() }
+    fn new(name: &'static str, backend: B, table: TableKind) -> Self {
+        Self { name, backend, table, clock: ManualClock::new(), caches: Mutex::default() }
     }
 }
 
@@ -51,7 +56,7 @@ impl<B: Backend> Fixture for Cached<B> {
             return Arc::new(cache.clone());
         }
         let store: Arc<dyn MappingStore> = Arc::new(self.backend.store(&self.clock, namespace.clone()).await);
-        let cache = ReadThrough::builder(store).clock(Arc::new(self.clock.clone())).build();
+        let cache = ReadThrough::builder(store).clock(Arc::new(self.clock.clone())).table(self.table).build();
         caches.insert(namespace, cache.clone());
         Arc::new(cache)
     }
@@ -70,6 +75,59 @@ impl<B: Backend> Fixture for Cached<B> {
 
     fn patience(&self) -> Duration {
         Duration::from_secs(60)
+    }
+}
+
+/// Each client is a cache of its own over a client of its own. They hear of each other's writes by a feed without delay.
+struct Followers<B> {
+    cached: Cached<B>,
+    /// The news of each namespace, and how many caches follow them.
+    news: Mutex<HashMap<Namespace, (ManualFeed, u64)>>,
+}
+
+impl<B: Backend> Followers<B> {
+    fn new(name: &'static str, backend: B, table: TableKind) -> Self {
+        Self { cached: Cached::new(name, backend, table), news: Mutex::default() }
+    }
+}
+
+#[async_trait]
+impl<B: Backend> Fixture for Followers<B> {
+    fn name(&self) -> &str {
+        self.cached.name
+    }
+
+    async fn open(&self, namespace: Namespace) -> Arc<dyn MappingStore> {
+        let Cached { backend, table, clock, .. } = &self.cached;
+        let store = backend.store(clock, namespace.clone()).await;
+        let mut news = self.news.lock().await;
+        let (feed, followers) = news.entry(namespace).or_default();
+        let store = Watched { store, watcher: feed.clone() };
+        let builder = ReadThrough::builder(store).clock(Arc::new(clock.clone())).table(*table);
+        let cache = builder.feed(feed.clone()).build();
+        // It follows from the first question on, whatever the answer.
+        let _ = cache.resolve(&"8:acs:first_question".parse().expect("an ID")).await;
+        *followers += 1;
+        feed.subscribed(*followers).await;
+        feed.tell(Change::Live).await;
+        assert!(cache.stats().feed_live);
+        Arc::new(cache)
+    }
+
+    async fn feed(&self, namespace: Namespace) -> Option<Box<dyn ChangeFeed>> {
+        self.cached.feed(namespace).await
+    }
+
+    fn feed_keeps(&self) -> Option<u32> {
+        self.cached.feed_keeps()
+    }
+
+    fn clock(&self) -> Option<ManualClock> {
+        self.cached.clock()
+    }
+
+    fn patience(&self) -> Duration {
+        self.cached.patience()
     }
 }
 
@@ -118,8 +176,21 @@ impl Backend for Sqlite {
     }
 }
 
-conformance_main!(
-    Cached::new("cached_memory", Memory::default()),
-    Cached::new("cached_sqlite", Sqlite::file()),
-    Cached::new("cached_sqlite_in_memory", Sqlite::in_memory()),
-);
+fn main() -> ExitCode {
+    const MOKA: TableKind = TableKind::Moka;
+    let mut fixtures: Vec<fn() -> Arc<dyn Fixture>> = vec![
+        || Arc::new(Cached::new("cached_memory", Memory::default(), MOKA)),
+        || Arc::new(Cached::new("cached_sqlite", Sqlite::file(), MOKA)),
+        || Arc::new(Cached::new("cached_sqlite_in_memory", Sqlite::in_memory(), MOKA)),
+        || Arc::new(Followers::new("caches_with_feed_memory", Memory::default(), MOKA)),
+        || Arc::new(Followers::new("caches_with_feed_sqlite", Sqlite::file(), MOKA)),
+    ];
+    #[cfg(feature = "quick-cache")]
+    {
+        const QUICK: TableKind = TableKind::QuickCache;
+        fixtures.push(|| Arc::new(Cached::new("quick_cached_memory", Memory::default(), QUICK)));
+        fixtures.push(|| Arc::new(Cached::new("quick_cached_sqlite", Sqlite::file(), QUICK)));
+        fixtures.push(|| Arc::new(Followers::new("quick_caches_with_feed_memory", Memory::default(), QUICK)));
+    }
+    run(&fixtures)
+}

@@ -389,6 +389,51 @@ async fn what_was_asked_before_everything_was_forgotten_is_never_given_out_stale
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_known_before_an_answer_that_was_not_kept_is_never_given_out_stale() {
+    let clock = Arc::new(RuntimeClock::new());
+    let faulty = Arc::new(Faulty::new(MemoryStore::with_clock(clock.clone())));
+    let store = Arc::new(Gated::new(faulty.clone()));
+    let cached = ReadThrough::builder(store.clone()).clock(clock).stale_if_error(1000 * SECOND).build();
+    link(faulty.as_ref(), "id1", "alice").await;
+    who(&cached, "id1").await;
+    sleep(400 * SECOND).await;
+    // Somebody else links it to Bob, of whom nothing is kept while another ID is linked to him here.
+    link(faulty.as_ref(), "id1", "bob").await;
+    let hold = store.hold(Call::Link, Point::Before);
+    let writing = tokio::spawn({
+        let cached = cached.clone();
+        async move { link(&cached, "id9", "bob").await }
+    });
+    hold.reached().await;
+    assert_eq!(who(&cached, "id1").await.as_deref(), Some("bob"));
+    assert_eq!(cached.stats().refused_as_stale, 1);
+    hold.release();
+    writing.await.unwrap();
+    faulty.fail_all(ErrorKind::Unavailable);
+    assert_eq!(said(&cached.resolve(&id("id1")).await), Err(ErrorKind::Unavailable));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_its_source_says_to_be_stale_is_not_made_fresh_by_a_cache() {
+    let source = Arc::new(Source::open());
+    let clock = Arc::new(RuntimeClock::new());
+    let inner = lenient(&source);
+    let outer = ReadThrough::builder(inner.clone()).clock(clock).lifetime(10 * SECOND).stale_if_error(SECOND).build();
+    assert_eq!(age(&outer.resolve(&id("id1")).await), None);
+    source.fail(ErrorKind::Unavailable);
+    sleep(120 * SECOND).await;
+    for times in 1..=2 {
+        let answer = outer.resolve(&id("id1")).await;
+        assert_eq!(age(&answer), Some(120 * SECOND));
+        assert!(outer.resolve_now(&id("id1")).is_none());
+        let (inner, outer) = (inner.stats(), outer.stats());
+        assert_eq!((inner.served_stale, outer.refused_as_stale, outer.served_stale), (times, times, 0));
+    }
+    sleep(30 * SECOND).await;
+    assert_eq!(said(&outer.resolve(&id("id1")).await), Err(ErrorKind::Unavailable), "it is not given out any longer");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_load_is_covered_by_a_stale_answer_after_the_soft_deadline_and_its_own_is_kept() {
     let source = Arc::new(Source::open());
     let builder = on_runtime_clock(&source).stale_if_error(50 * SECOND).load_deadline(10 * SECOND);
@@ -456,6 +501,24 @@ async fn a_late_answer_is_used_until_that_of_a_younger_load_takes_its_place() {
     source.let_through(1);
     assert_eq!(said(&second.await.unwrap()), Ok(Some("id1")));
     assert_eq!(call_of(&cached, "id1"), Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_does_not_take_the_place_of_that_of_a_younger_load() {
+    let clock = Arc::new(RuntimeClock::new());
+    let store = Arc::new(Gated::new(MemoryStore::with_clock(clock.clone())));
+    let cached = ReadThrough::builder(store.clone()).clock(clock).load_deadline(2 * SECOND).build();
+    link(store.as_ref(), "id1", "alice").await;
+    let hold = store.hold(Call::Resolve, Point::After);
+    asking(&cached, "id1").await.unwrap().unwrap_err();
+    sleep(SECOND).await;
+    link(store.as_ref(), "id1", "bob").await;
+    assert_eq!(who(&cached, "id1").await.as_deref(), Some("bob"));
+    hold.release();
+    settle().await;
+    assert_eq!(cached.stats().refused_as_stale, 1);
+    assert_eq!(who(&cached, "id1").await.as_deref(), Some("bob"));
+    assert_eq!(cached.stats().hits, 1);
 }
 
 #[tokio::test(start_paused = true)]

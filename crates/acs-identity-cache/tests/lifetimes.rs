@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use acs_identity_cache::{CacheStats, ReadThrough};
+use acs_identity_cache::{CacheStats, ReadThrough, TableKind};
 use acs_identity_core::{
     AcsId, CustomerId, ErrorKind, IdentityMap, Link, MappingStore, MemoryStore, PageRequest, Resolver, Revision,
     resolver_fn,
@@ -14,6 +14,12 @@ use acs_identity_testkit::{Call, Counting};
 use common::{Source, asking, asking_for, customer, id, ids_of, link, on_manual_clock, on_runtime_clock, settle, who};
 
 const SECOND: Duration = Duration::from_secs(1);
+
+const TABLES: &[TableKind] = &[
+    TableKind::Moka,
+    #[cfg(feature = "quick-cache")]
+    TableKind::QuickCache,
+];
 
 #[tokio::test]
 async fn a_found_answer_and_an_absent_one_live_as_long_as_set() {
@@ -183,6 +189,36 @@ async fn a_flood_of_unknown_ids_pushes_out_no_known_one() {
         assert!(known.iter().all(|id| cached.resolve_now(id).is_some()));
     }
     assert!(cached.stats().evicted >= 19_000, "{:?}", cached.stats());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_loaded_again_pushes_out_nothing() {
+    for table in TABLES {
+        let source = Arc::new(Source::open());
+        let cached = on_runtime_clock(&source).table(*table).build();
+        for _ in 0..10 {
+            who(&cached, "id1").await;
+            tokio::time::sleep(100 * SECOND).await;
+        }
+        assert_eq!((cached.stats().loaded, cached.stats().evicted), (10, 0), "{table:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_longest_page_is_kept_if_there_is_room_for_two() {
+    let store = MemoryStore::new();
+    let links: Vec<Link> = (0..1000).map(|n| Link::create(id(&format!("8:acs:r_{n}")), customer("bob"))).collect();
+    assert!(store.link_many(&links).await.iter().all(Result::is_ok));
+    for table in TABLES {
+        for capacity in [2000, 2500, 10_000] {
+            let cached = ReadThrough::builder(store.clone()).customer_capacity(capacity).table(*table).build();
+            for _ in 0..2 {
+                assert_eq!(ids_of(&cached, "bob").await.len(), 1000);
+            }
+            let stats = cached.customer_stats();
+            assert_eq!((stats.hits, stats.evicted), (1, 0), "{table:?} of {capacity}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use acs_identity_cache::ReadThrough;
 use acs_identity_core::{
-    Change, CustomerId, ErrorKind, Expect, Link, LostReason, Mapping, MappingStore, MemoryStore, PageRequest,
-    Properties, Resolver, Revision, Timestamp,
+    Change, ChangeFeed, CustomerId, ErrorKind, Expect, Link, LostReason, Mapping, MappingStore, MemoryStore,
+    PageRequest, Properties, Resolver, Revision, Timestamp,
 };
 use acs_identity_testkit::{Call, Faulty, Gated, ManualFeed, Point};
 use common::{RuntimeClock, Source, customer, id, ids, ids_of, link, on_runtime_clock, settle, who};
+use futures::stream::BoxStream;
 use tokio::time::sleep;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -213,6 +214,28 @@ async fn the_breaker_and_the_feed_say_when_they_turn() {
     drop(cached);
     settle().await;
     assert!(events(&recorder).is_empty(), "the end of a cache is no loss");
+}
+
+/// Panics as soon as it is subscribed to.
+#[derive(Debug)]
+struct Broken;
+
+impl ChangeFeed for Broken {
+    fn changes(&self) -> BoxStream<'static, Change> {
+        panic!("as the test says")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_feed_that_panics_is_told_as_that() {
+    let (recorder, _guard) = Recorder::start();
+    let cached = ReadThrough::builder(MemoryStore::new()).feed(Broken).build();
+    who(&cached, "id1").await;
+    settle().await;
+    assert_eq!(
+        events(&recorder),
+        ["acs_identity_cache WARN message=the change feed has panicked: no answer that is kept is fresh"]
+    );
 }
 
 #[test]

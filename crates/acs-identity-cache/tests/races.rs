@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use acs_identity_cache::ReadThrough;
 use acs_identity_core::{
-    Clock, ErrorKind, Expect, Link, Mapping, MappingStore, MemoryStore, Resolver, Revision, Timestamp,
+    AcsId, Capabilities, Clock, CustomerId, ErrorKind, Expect, Imported, Link, Linked, Mapping, MappingStore,
+    MemoryStore, Page, PageRequest, Resolution, Resolver, Result, Revision, Timestamp,
 };
 use acs_identity_testkit::{Call, Counting, Faulty, Gated, Point};
+use async_trait::async_trait;
 use common::{customer, id, ids_of, link, on_manual_clock, who};
 
 type Cached = ReadThrough<Arc<Gated<MemoryStore>>>;
@@ -182,6 +184,79 @@ async fn after_an_unknown_outcome_nothing_is_kept_for_the_time_of_a_write() {
     assert_eq!((cached.stats().hits, cached.customer_stats().hits), (1, 1));
 }
 
+/// A store that answers a batch of writes, which it has applied, one item short.
+#[derive(Debug)]
+struct Short(MemoryStore);
+
+#[async_trait]
+impl Resolver for Short {
+    async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>> {
+        self.0.resolve(id).await
+    }
+}
+
+#[async_trait]
+impl MappingStore for Short {
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    async fn link(&self, link: Link) -> Result<Linked> {
+        self.0.link(link).await
+    }
+
+    async fn link_many(&self, links: &[Link]) -> Vec<Result<Linked>> {
+        self.0.link_many(links).await.split_off(1)
+    }
+
+    async fn import(&self, mappings: &[Mapping]) -> Vec<Result<Imported>> {
+        self.0.import(mappings).await.split_off(1)
+    }
+
+    async fn unlink(&self, id: &AcsId, expect: Expect) -> Result<Option<Mapping>> {
+        self.0.unlink(id, expect).await
+    }
+
+    async fn unlink_customer(&self, customer: &CustomerId) -> Result<u64> {
+        self.0.unlink_customer(customer).await
+    }
+
+    async fn mappings_of(&self, customer: &CustomerId, page: PageRequest) -> Result<Page<Mapping>> {
+        self.0.mappings_of(customer, page).await
+    }
+
+    async fn scan(&self, page: PageRequest) -> Result<Page<Mapping>> {
+        self.0.scan(page).await
+    }
+
+    async fn purge_expired(&self, limit: u32) -> Result<u64> {
+        self.0.purge_expired(limit).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.0.ping().await
+    }
+
+    async fn close(&self) {
+        self.0.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_batch_of_writes_that_is_answered_short_is_of_unknown_outcome_for_each() {
+    let cached = ReadThrough::new(Short(MemoryStore::new()));
+    let ids = ["8:acs:r_1", "8:acs:r_2"];
+    let linked = cached.link_many(&ids.map(|acs_id| Link::create(id(acs_id), customer("bob")))).await;
+    let mappings = ids.map(|acs_id| Mapping::new(id(acs_id), customer("x"), Revision::MAX, Timestamp::from_micros(1)));
+    let imported = cached.import(&mappings).await;
+    let kinds = linked.into_iter().map(|one| one.map(drop)).chain(imported.into_iter().map(|one| one.map(drop)));
+    assert_eq!(kinds.map(|one| one.unwrap_err().kind()).collect::<Vec<_>>(), [ErrorKind::OutcomeUnknown; 4]);
+    for _ in 0..2 {
+        assert_eq!(who(&cached, ids[0]).await.as_deref(), Some("x"));
+    }
+    assert_eq!(cached.stats().hits, 0, "nothing of them is kept");
+}
+
 #[tokio::test]
 async fn after_an_unknown_outcome_of_an_erasure_none_of_the_customers_ids_is_served_from_the_cache() {
     let (cached, store, clock) = on_manual_clock(Faulty::new);
@@ -321,13 +396,23 @@ async fn a_write_that_is_applied_after_its_deadline_is_not_hidden_by_an_older_an
 
 #[tokio::test]
 async fn what_was_read_before_a_write_was_applied_late_is_not_kept_when_its_time_is_over() {
+    is_not_kept_after(async |_| {}).await;
+}
+
+#[tokio::test]
+async fn nor_is_it_when_another_write_has_swept_away_what_was_noted_of_the_first() {
+    is_not_kept_after(async |cached| link(cached, "8:acs:r_9", "somebody").await).await;
+}
+
+/// Something that was read before a write was applied late, and lands after the time of the write and after this.
+async fn is_not_kept_after(meanwhile: impl AsyncFn(&Cached)) {
     let store = Arc::new(Gated::new(MemoryStore::new()));
     let clock = acs_identity_testkit::ManualClock::new();
     let deadline = Duration::from_millis(20);
     let cached = ReadThrough::builder(store.clone()).write_deadline(deadline).clock(Arc::new(clock.clone())).build();
     link(&cached, "8:acs:r_1", "old").await;
     let write = store.hold(Call::Link, Point::Before);
-    let late = cached.link(Link::replace(id("8:acs:r_1"), customer("new"))).await.unwrap_err();
+    let late = cached.link(Link::replace(id("8:acs:r_1"), customer("new"))).await.expect_err("it is held");
     assert_eq!(late.kind(), ErrorKind::OutcomeUnknown);
     write.release();
 
@@ -340,8 +425,9 @@ async fn what_was_read_before_a_write_was_applied_late_is_not_kept_when_its_time
     // The backend had it all the time, and applies it at the last moment.
     link(store.as_ref(), "8:acs:r_1", "new").await;
     clock.advance(deadline);
+    meanwhile(&cached).await;
     read.release();
-    assert_eq!(reader.await.unwrap().as_deref(), Some("old"));
+    assert_eq!(reader.await.expect("a reader").as_deref(), Some("old"));
     assert_eq!(who(&cached, "8:acs:r_1").await.as_deref(), Some("new"));
 }
 

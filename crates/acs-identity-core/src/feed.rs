@@ -10,6 +10,14 @@ use crate::{AcsId, CustomerId, Revision};
 /// A store's news of changed mappings, whichever process changed them.
 ///
 /// What a backend's feed cannot see is listed with that backend. Expiry is no change.
+///
+/// # What a cache relies on
+/// - A change is readable before it is told: who hears of it and asks then is answered with it, or with a later one.
+/// - Each change of a mapping is told as [`Change::Acs`], and also as [`Change::Customer`] of whoever gains the ACS ID. Without the
+///   latter, that customer's list as it was before would be kept, since nothing in it names the ID. Whoever loses the ID may be
+///   told of, too: a list that is kept and holds the ID is known by the ID to be out of date.
+/// - The revision of a `Change::Acs` rises with each change: that of an unlinking is above that of the mapping it removes. An answer of the
+///   same revision, or a later one, is taken for one that knows of the change already. Without a revision, none is.
 pub trait ChangeFeed: fmt::Debug + Send + Sync {
     /// A subscription, which begins when the stream is first polled.
     ///

@@ -157,6 +157,9 @@ impl Identity {
     /// of the resolver, and so is one of an unknown kind, which may be a kind of user that is newer than this library.
     /// May be cancelled at any point.
     ///
+    /// It does not say whether the answer is [stale](crate::Freshness::Stale), as a cache may be set up to answer during an outage: ask
+    /// [`IdentityMap::resolve`] where that matters.
+    ///
     /// # Errors
     /// `Unsupported` if the resolver would have to be asked and the identity is not bound to a map; the resolver's error.
     pub async fn identity(&self) -> Result<Option<IdentityValue>> {

@@ -75,6 +75,7 @@ impl IdentityMap {
     ///
     /// # Errors
     /// The resolver's.
+    #[inline]
     pub async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>> {
         // Asked first, since `resolve` of a trait object has to box its future.
         match self.resolver.resolve_now(id) {

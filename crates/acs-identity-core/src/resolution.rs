@@ -32,6 +32,7 @@ pub struct Resolution {
 /// No revision and no time that is kept is as great.
 const NONE: u64 = u64::MAX;
 
+#[inline]
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(NONE).min(NONE - 1)
 }
@@ -53,11 +54,13 @@ pub enum Freshness {
 
 impl Resolution {
     /// The customer whose ACS ID it is.
+    #[inline]
     pub fn customer_id(&self) -> &CustomerId {
         &self.customer_id
     }
 
     /// The custom properties of the mapping; empty where the resolver has none.
+    #[inline]
     pub fn properties(&self) -> &Properties {
         &self.properties
     }
@@ -65,11 +68,13 @@ impl Resolution {
     /// How much longer the mapping lasts, counted from this answer, in whole microseconds; `None` if it does not expire.
     ///
     /// A length and not a date, so that the clocks of two machines need not agree.
+    #[inline]
     pub fn remaining(&self) -> Option<Duration> {
         (self.remaining != NONE).then(|| Duration::from_micros(self.remaining))
     }
 
     /// The revision of the mapping, where the resolver has revisions.
+    #[inline]
     pub fn revision(&self) -> Option<Revision> {
         (self.revision != NONE).then(|| Revision::new(self.revision))
     }
@@ -84,6 +89,7 @@ impl Resolution {
 
     /// The same with custom properties.
     #[must_use]
+    #[inline]
     pub fn with_properties(mut self, properties: Properties) -> Self {
         self.properties = properties;
         self
@@ -91,6 +97,7 @@ impl Resolution {
 
     /// The same, valid for so much longer.
     #[must_use]
+    #[inline]
     pub fn lasting(mut self, remaining: impl Into<Option<Duration>>) -> Self {
         self.remaining = remaining.into().map_or(NONE, micros);
         self
@@ -98,6 +105,7 @@ impl Resolution {
 
     /// The same with the revision of the mapping.
     #[must_use]
+    #[inline]
     pub fn at_revision(mut self, revision: Revision) -> Self {
         self.revision = revision.get();
         self
@@ -105,6 +113,7 @@ impl Resolution {
 
     /// The same, said to be as fresh as this.
     #[must_use]
+    #[inline]
     pub fn with_freshness(mut self, freshness: Freshness) -> Self {
         self.stale_for = match freshness {
             Freshness::Fresh => NONE,
@@ -115,6 +124,7 @@ impl Resolution {
 }
 
 impl From<CustomerId> for Resolution {
+    #[inline]
     fn from(customer_id: CustomerId) -> Self {
         Self { customer_id, properties: Properties::default(), revision: NONE, remaining: NONE, stale_for: NONE }
     }

@@ -80,6 +80,7 @@
 //! | `metrics` | `cache`, and its counters for the `metrics` crate: `ReadThrough::publish_metrics` |
 //! | `mysql` | module `sql` with `MySqlStore`, mappings in MySQL or MariaDB |
 //! | `postgres` | module `sql` with `PostgresStore`, mappings in PostgreSQL |
+//! | `quick-cache` | `cache`, and `TableKind::QuickCache`, a table of entries with faster hits |
 //! | `redis` | module `redis` with `RedisStore`, mappings in Redis or Valkey: one server, behind Sentinel, or a cluster |
 //! | `sqlite` | module `sql` with `SqliteStore`, mappings in an SQLite file or in an SQLite database in memory |
 //! | `uuid` | `From<Uuid>` for [`CustomerId`] |

@@ -18,8 +18,10 @@ use crate::sync::Guard;
 /// What may happen in a history.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scenario {
-    /// Besides reads.
+    /// Besides the reads at the end.
     pub(super) acts: &'static [Act],
+    /// Whether one task reads, and does nothing else, and the others do the rest.
+    pub(super) one_reader: bool,
     /// How many tasks, and how many acts of each, at most.
     pub(super) tasks: usize,
     pub(super) length: usize,
@@ -62,6 +64,7 @@ pub(super) enum Act {
 
 pub(super) const BASE: Scenario = Scenario {
     acts: &[Act::Read],
+    one_reader: false,
     tasks: 4,
     length: 4,
     ids: 2,
@@ -78,7 +81,7 @@ pub(super) const BASE: Scenario = Scenario {
 const LIFETIME: Duration = Duration::from_secs(100);
 const ABSENT_LIFETIME: Duration = Duration::from_secs(40);
 const STALE_FOR: Duration = Duration::from_secs(200);
-const PATIENCE: Duration = Duration::from_secs(10);
+const LOAD_DEADLINE: Duration = Duration::from_secs(10);
 const WRITE_DEADLINE: Duration = Duration::from_secs(20);
 
 fn id(n: usize) -> AcsId {
@@ -113,7 +116,7 @@ async fn history(scenario: Scenario, off: Option<Guard>) -> Result<(), String> {
         lifetime: LIFETIME,
         absent_lifetime: ABSENT_LIFETIME,
         stale_for: STALE_FOR,
-        patience: PATIENCE,
+        load_deadline: LOAD_DEADLINE,
         write_deadline: WRITE_DEADLINE,
         timers: scenario.timers,
         one_load: scenario.acts.iter().all(|act| matches!(act, Act::Read | Act::ReadNow | Act::Roster | Act::Page)),
@@ -127,7 +130,7 @@ async fn history(scenario: Scenario, off: Option<Guard>) -> Result<(), String> {
         .jitter(0.0)
         .lifetime(LIFETIME)
         .absent_lifetime(ABSENT_LIFETIME)
-        .load_deadline(PATIENCE)
+        .load_deadline(LOAD_DEADLINE)
         .write_deadline(WRITE_DEADLINE)
         .batch_size(2)
         .batches_at_once(scenario.batches_at_once);
@@ -136,7 +139,7 @@ async fn history(scenario: Scenario, off: Option<Guard>) -> Result<(), String> {
         options = options.feed(world.clone());
     }
     if scenario.stale {
-        options = options.stale_if_error(STALE_FOR).soft_deadline(PATIENCE / 2);
+        options = options.stale_if_error(STALE_FOR).soft_deadline(LOAD_DEADLINE / 2);
     }
     if scenario.refresh {
         options = options.refresh_ahead(0.9);
@@ -153,11 +156,12 @@ async fn history(scenario: Scenario, off: Option<Guard>) -> Result<(), String> {
         }
     }
     let tasks: Vec<_> = (0..thread_rng().gen_range(2..=scenario.tasks))
-        .map(|_| {
+        .map(|task| {
+            let acts = if scenario.one_reader && task == 0 { &[Act::Read] } else { scenario.acts };
             let (cached, world, oracle) = (cached.clone(), world.clone(), oracle.clone());
             shuttle::future::spawn(async move {
                 for _ in 0..thread_rng().gen_range(1..=scenario.length) {
-                    act(&scenario, &cached, &world, &oracle).await;
+                    act(&scenario, acts, &cached, &world, &oracle).await;
                 }
             })
         })
@@ -180,11 +184,11 @@ async fn history(scenario: Scenario, off: Option<Guard>) -> Result<(), String> {
 }
 
 /// Does something at random.
-async fn act(scenario: &Scenario, cached: &ReadThrough<World>, world: &World, oracle: &Oracle) {
+async fn act(scenario: &Scenario, acts: &[Act], cached: &ReadThrough<World>, world: &World, oracle: &Oracle) {
     let mut random = thread_rng();
     let (one, other) = (id(random.gen_range(0..scenario.ids)), id(random.gen_range(0..scenario.ids)));
     let owner = customer(random.gen_range(0..2));
-    let what = scenario.acts[random.gen_range(0..scenario.acts.len())];
+    let what = acts[random.gen_range(0..acts.len())];
     let op = match what {
         Act::Read => Op::Read(one),
         Act::ReadNow => Op::ReadNow(one),

@@ -160,15 +160,33 @@ mod tests {
         holds(Scenario { stale: true, faults: DOWN, ..FEED });
     }
 
+    /// What is read may be refused, as who it names is just being written, and then the source may be down.
+    const TOLD: Scenario = Scenario {
+        acts: &[Replace, Elsewhere, Elsewhere, Wait],
+        one_reader: true,
+        length: 6,
+        waits: &[110],
+        stale: true,
+        faults: DOWN,
+        ..BASE
+    };
+
+    #[test]
+    fn a_stale_answer_is_not_older_than_one_that_was_given_before() {
+        holds(TOLD);
+    }
+
     #[test]
     fn a_source_that_hangs_is_given_up_in_time() {
         let faults = Faults { hangs: 2, down: 1, ..UNKNOWN.faults };
         holds(Scenario { stale: true, timers: true, faults, leave: 2, ..UNKNOWN });
     }
 
+    const BARS_OVER: Scenario = Scenario { acts: &[Read, Read, Replace, Wait], ids: 2, ..LATE };
+
     #[test]
     fn what_was_read_before_it_is_not_kept_after_its_time() {
-        holds(Scenario { acts: &[Read, Read, Replace, Wait], ids: 2, ..LATE });
+        holds(BARS_OVER);
     }
 
     /// Without a guard something goes wrong, and the model sees it.
@@ -189,6 +207,11 @@ mod tests {
     #[test]
     fn the_model_fails_without_key_is_barred() {
         fails_without(Guard::KeyIsBarred, Scenario { acts: &[Read, Read, Read, Replace, Wait], ..LATE });
+    }
+
+    #[test]
+    fn the_model_fails_without_joined_while_young() {
+        fails_without(Guard::JoinedWhileYoung, Scenario { acts: &[Read, Read, Elsewhere, Wait], ids: 1, ..BASE });
     }
 
     #[test]

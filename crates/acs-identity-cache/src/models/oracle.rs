@@ -28,7 +28,7 @@ pub(crate) struct Bounds {
     pub(crate) lifetime: Duration,
     pub(crate) absent_lifetime: Duration,
     pub(crate) stale_for: Duration,
-    pub(crate) patience: Duration,
+    pub(crate) load_deadline: Duration,
     pub(crate) write_deadline: Duration,
     /// Whether a caller may be told that it took too long.
     pub(crate) timers: bool,
@@ -50,6 +50,8 @@ pub(crate) enum What {
     All,
     /// The same, but of no account for an answer that says that it is stale.
     Fresh,
+    /// The answer for an ACS ID, of account only for one that says that it is stale.
+    Told(AcsId),
 }
 
 /// Since when it has to be as it is returned.

@@ -14,7 +14,7 @@ impl History {
         // Nothing is kept until a late write can't be applied any more, but who joined a load from before may still get its answer.
         let settled = self.late.iter().filter_map(|(id, order, task)| {
             let told = self.clock_at(*self.ended.get(task)?);
-            Some((id, order, told + micros(bounds.write_deadline) + micros(bounds.patience)))
+            Some((id, order, told + micros(bounds.write_deadline) + micros(bounds.load_deadline)))
         });
         let expired = self.expired.iter().map(|(id, order, at)| (id, order, *at));
         for (id, order, at) in settled.chain(expired) {
@@ -38,7 +38,24 @@ impl History {
                 }
             }
         }
+        floors.extend(self.told(bounds));
         self.floors.extend(floors);
+    }
+
+    /// What a single reader was told. A stale answer is not to be older than that. Of reads that overlap, or leave loads behind, the
+    /// answers may be of any order.
+    fn told(&self, bounds: &Bounds) -> Vec<Floor> {
+        if bounds.timers || self.reads.windows(2).any(|pair| pair[0].end >= pair[1].begun.at) {
+            return Vec::new();
+        }
+        let told = self.reads.iter().filter_map(|read| match (&read.answer, &read.asked) {
+            (Answer::Found { revision, stale: false, .. }, Asked::Id(id)) => {
+                let since = Since::Version(id.clone(), (*revision, false));
+                Some(Floor { from: read.end, what: What::Told(id.clone()), since })
+            }
+            _ => None,
+        });
+        told.collect()
     }
 
     /// An erasure does not say what it has removed: whatever was gone, and not by an unlinking.
@@ -85,16 +102,17 @@ impl History {
                 let mut known = vec![What::All, What::Id(id.clone()), What::Named(customer.clone())];
                 if *stale {
                     age += bounds.stale_for;
+                    known.push(What::Told(id.clone()));
                 } else {
                     known.push(What::Fresh);
                 }
-                let floor = self.floor(read, &known, age.max(bounds.patience), *stale);
+                let floor = self.floor(read, &known, age.max(bounds.load_deadline), *stale);
                 self.held(id, read.end, &floor)
                     .any(|version| version.order == (*revision, false) && version.customer.as_ref() == Some(customer))
             }
             (Answer::Absent, Asked::Id(id)) => {
                 let known = [What::All, What::Id(id.clone()), What::Fresh];
-                let floor = self.floor(read, &known, bounds.absent_lifetime.max(bounds.patience), false);
+                let floor = self.floor(read, &known, bounds.absent_lifetime.max(bounds.load_deadline), false);
                 self.held(id, read.end, &floor).any(|version| version.customer.is_none())
             }
             (Answer::Page(items), Asked::Page(customer)) => self.was_the_page(read, customer, items, bounds),
@@ -148,7 +166,7 @@ impl History {
         let mut known = vec![What::All, What::Fresh, What::Page(customer.clone())];
         known.extend(items.iter().map(|(id, _)| What::Shown(id.clone())));
         let age = if items.is_empty() { bounds.absent_lifetime } else { bounds.lifetime };
-        let floor = self.floor(read, &known, age.max(bounds.patience), false);
+        let floor = self.floor(read, &known, age.max(bounds.load_deadline), false);
         let written = self.versions.values().flatten().flat_map(|version| [version.written.0, version.written.1]);
         let mut moments = written.chain([floor.since, read.end]).filter(|at| (floor.since..=read.end).contains(at));
         moments.any(|at| {

@@ -55,12 +55,18 @@ macro_rules! whichever {
 }
 
 impl<K: Key, T: Clone + Send + Sync + 'static> Table<K, T> {
-    /// `capacity` counts the weights of the values, each of which is at least 1.
-    pub(crate) fn new(kind: TableKind, capacity: u64, weight: fn(&T) -> u32, counters: Arc<Counters>) -> Self {
+    /// `capacity` counts the weights of the values, each of which is at least 1 and at most the `heaviest`.
+    pub(crate) fn new(
+        kind: TableKind,
+        capacity: u64,
+        weight: fn(&T) -> u32,
+        #[cfg_attr(not(feature = "quick-cache"), allow(unused_variables))] heaviest: u32,
+        counters: Arc<Counters>,
+    ) -> Self {
         match kind {
             TableKind::Moka => Self::Moka(moka::Moka::new(capacity, weight, counters)),
             #[cfg(feature = "quick-cache")]
-            TableKind::QuickCache => Self::Quick(quick::Quick::new(capacity, weight, counters)),
+            TableKind::QuickCache => Self::Quick(quick::Quick::new(capacity, weight, heaviest, counters)),
         }
     }
 
@@ -78,5 +84,89 @@ impl<K: Key, T: Clone + Send + Sync + 'static> Table<K, T> {
 
     pub(crate) fn clear(&self) {
         whichever!(self, table => table.clear());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use acs_identity_core::AcsId;
+
+    use super::*;
+
+    const KINDS: &[TableKind] = &[
+        TableKind::Moka,
+        #[cfg(feature = "quick-cache")]
+        TableKind::QuickCache,
+    ];
+
+    /// A table of numbers, which are their own weights, and what it has pushed out.
+    struct Numbers(Table<AcsId, u32>, Arc<Counters>);
+
+    impl Numbers {
+        fn new(kind: TableKind, capacity: u64) -> Self {
+            let counters = Arc::new(Counters::default());
+            Self(Table::new(kind, capacity, |number| *number, 1000, counters.clone()), counters)
+        }
+
+        fn insert(&self, id: &AcsId, number: u32) {
+            self.0.insert(hashed(id), Entry { kept: number, born: 0, loaded: 0, fresh_until: 0 });
+        }
+
+        fn get(&self, id: &AcsId) -> Option<u32> {
+            self.0.get(hashed(id)).map(|entry| entry.kept)
+        }
+
+        fn evicted(&self) -> u64 {
+            if let Table::Moka(table) = &self.0 {
+                table.settle();
+            }
+            self.1.stats().evicted
+        }
+    }
+
+    fn hashed(id: &AcsId) -> Hashed<&AcsId> {
+        use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+        Hashed { hash: BuildHasherDefault::<DefaultHasher>::new().hash_one(id), key: id }
+    }
+
+    fn id(n: u32) -> AcsId {
+        format!("id{n}").parse().unwrap()
+    }
+
+    #[test]
+    fn what_takes_the_place_of_the_same_key_or_is_removed_is_not_pushed_out() {
+        for kind in KINDS {
+            let numbers = Numbers::new(*kind, 100_000);
+            for number in 1..=10 {
+                numbers.insert(&id(1), number);
+                assert_eq!(numbers.get(&id(1)), Some(number));
+            }
+            numbers.0.remove(hashed(&id(1)));
+            numbers.insert(&id(2), 1);
+            numbers.0.clear();
+            assert_eq!((numbers.get(&id(1)), numbers.get(&id(2)), numbers.evicted()), (None, None, 0), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_pushed_out_or_too_heavy_is_counted() {
+        for kind in KINDS {
+            let numbers = Numbers::new(*kind, 100);
+            (0..300).for_each(|n| numbers.insert(&id(n), 1));
+            assert_eq!(numbers.evicted(), 200, "{kind:?}");
+            numbers.insert(&id(300), 101);
+            assert_eq!((numbers.evicted(), numbers.get(&id(300))), (201, None), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn what_weighs_as_much_as_anything_may_is_kept_if_the_capacity_is_twice_that() {
+        for kind in KINDS {
+            for capacity in [2_000, 2_500, 10_000, 100_000] {
+                let numbers = Numbers::new(*kind, capacity);
+                numbers.insert(&id(1), 1000);
+                assert_eq!((numbers.get(&id(1)), numbers.evicted()), (Some(1000), 0), "{kind:?} of {capacity}");
+            }
+        }
     }
 }

@@ -41,4 +41,10 @@ impl<K: Key, T: Clone + Send + Sync + 'static> Moka<K, T> {
     pub(super) fn clear(&self) {
         self.0.invalidate_all();
     }
+
+    /// Does at once what is put off.
+    #[cfg(test)]
+    pub(super) fn settle(&self) {
+        self.0.run_pending_tasks();
+    }
 }

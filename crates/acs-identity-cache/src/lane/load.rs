@@ -1,0 +1,92 @@
+//! The duty to run a load.
+
+use std::sync::Arc;
+
+use acs_identity_core::{Error, ErrorKind, Result};
+
+use super::Lane;
+use crate::barriers::Key;
+use crate::counters::Event;
+use crate::flight::{Flight, Seat};
+use crate::sync::Ordering;
+use crate::values::Cached;
+
+/// A load to be run. Dropped without an answer, it fails those who wait, and the key can be tried again.
+pub(crate) struct Load<K: Key, V: Cached> {
+    lane: Arc<Lane<K, V>>,
+    key: K,
+    flight: Arc<Flight<V>>,
+    /// Whether a hit has started it, which does not wait for it.
+    pub(super) is_renewal: bool,
+    landed: bool,
+}
+
+impl<K: Key, V: Cached> Load<K, V> {
+    pub(super) fn new(lane: Arc<Lane<K, V>>, key: K, flight: Arc<Flight<V>>) -> Self {
+        Self { lane, key, flight, is_renewal: false, landed: false }
+    }
+
+    pub(crate) fn key(&self) -> &K {
+        &self.key
+    }
+
+    /// The place of who has started it.
+    pub(crate) fn seat(&self) -> Seat<V> {
+        Seat::first(self.flight.clone())
+    }
+
+    /// Says that the source is asked from now on.
+    pub(crate) fn begin(&self) {
+        let now = self.lane.time.now();
+        self.flight.begin(self.lane.barriers.now(), now);
+        self.lane.last_begun.fetch_max(now, Ordering::AcqRel);
+    }
+
+    /// Gives all who wait this error, as the source is not asked.
+    pub(crate) fn refuse(mut self, error: Error) {
+        if !self.is_renewal {
+            self.lane.counters.count(Event::Refused);
+        }
+        self.fail(error);
+    }
+
+    /// Stores the answer, if it may be stored, and gives it to all who wait.
+    pub(crate) fn land(mut self, answer: Result<V>) {
+        self.finish(answer);
+    }
+
+    fn finish(&mut self, answer: Result<V>) {
+        let counters = &self.lane.counters;
+        match answer {
+            Ok(value) => {
+                self.landed = true;
+                counters.count(Event::Loaded);
+                if !self.lane.store(&self.key, &self.flight, value.clone()) {
+                    counters.count(Event::RefusedAsStale);
+                }
+                self.flight.land(Ok(value));
+            }
+            Err(error) => {
+                counters.count(Event::Failed);
+                self.fail(error);
+            }
+        }
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.landed = true;
+        self.lane.give_up(&self.key, &self.flight);
+        self.flight.land(Err(error));
+    }
+}
+
+impl<K: Key, V: Cached> Drop for Load<K, V> {
+    fn drop(&mut self) {
+        if !self.landed {
+            self.finish(Err(Error::new(
+                ErrorKind::Unavailable,
+                "the load was abandoned: its runtime has shut down, or has no timer",
+            )));
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The other direction: customers' first pages.
+
+use acs_identity_core::{CustomerId, Mapping, MappingStore, Page, PageRequest, Result};
+
+use crate::ReadThrough;
+use crate::lane::{Entered, Load};
+use crate::read_through::Shared;
+use crate::sync::spawn;
+use crate::traced::Direction;
+use crate::values::Listing;
+
+impl<S: MappingStore + 'static> ReadThrough<S> {
+    /// A customer's first page, from the cache or by a load that is shared with all who wait for it.
+    ///
+    /// # Errors
+    /// The load's, and `Timeout`.
+    pub(crate) async fn first_page(&self, customer: &CustomerId, page: &PageRequest) -> Result<Page<Mapping>> {
+        self.0.follow();
+        let mut until = None;
+        loop {
+            let seat = match self.0.customers.enter(customer, |listing| listing.answers(page)) {
+                Entered::Hit(hit) => {
+                    if let Some(load) = self.0.renewal(&self.0.customers, customer, &hit) {
+                        self.load_page(load, page.clone());
+                    }
+                    if let Some(found) = hit.value.page_for(page) {
+                        return Ok(found);
+                    }
+                    continue;
+                }
+                Entered::Joined(seat) => seat,
+                Entered::Leader(load) => {
+                    let seat = load.seat();
+                    self.load_page(load, page.clone());
+                    seat
+                }
+            };
+            let until = until.get_or_insert_with(|| self.0.deadlines());
+            let listing = self.0.wait(&self.0.customers, customer, &seat, until).await?;
+            // The load of another size may be of no use; then the next one is shared with those who wait for the same.
+            if let Some(found) = listing.and_then(|listing| listing.page_for(page)) {
+                return Ok(found);
+            }
+        }
+    }
+
+    fn load_page(&self, load: Load<CustomerId, Listing>, page: PageRequest) {
+        let shared = self.0.clone();
+        if let Err(open) = shared.breaker.admit(shared.time.now()) {
+            return load.refuse(open);
+        }
+        spawn(self.0.tasks.track_future(async move {
+            let found = shared.ask_for_page(&load, page.clone()).await;
+            load.land(found.map(|found| Listing::new(&page, found)));
+        }));
+    }
+}
+
+impl<S: MappingStore> Shared<S> {
+    async fn ask_for_page(&self, load: &Load<CustomerId, Listing>, page: PageRequest) -> Result<Page<Mapping>> {
+        let mut permit = Some(self.permits.take(self.load_deadline, || self.time.now()).await?);
+        load.begin();
+        let call = async { Ok([self.resolver.mappings_of(load.key(), page).await]) };
+        let [found] = self.call_source(Direction::ByCustomer, 1, call, || permit = None).await?;
+        found
+    }
+}

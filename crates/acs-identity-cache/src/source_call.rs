@@ -1,0 +1,64 @@
+//! One call of the source, as both directions make it.
+
+use std::future::Future;
+use std::pin::pin;
+
+use acs_identity_core::{Error, ErrorKind, Result};
+use tracing::Instrument;
+
+use crate::flight::late;
+use crate::guarded::caught;
+use crate::read_through::Shared;
+use crate::sync::timeout;
+use crate::traced::{self, Direction};
+
+impl<R> Shared<R> {
+    /// Makes a call that asks for so many keys, and notes how it ended. It has the load's deadline twice: then its callers have been
+    /// told that it is late, and `when_late` is to let others in; but a late answer is still of use.
+    ///
+    /// # Errors
+    /// The call's own, `Internal` if it panicked, and `Timeout`.
+    pub(crate) async fn call_source<A, T>(
+        &self,
+        direction: Direction,
+        asked: usize,
+        call: impl Future<Output = Result<A>>,
+        when_late: impl FnOnce(),
+    ) -> Result<A>
+    where
+        A: AsRef<[Result<T>]>,
+    {
+        let span = traced::load(direction, asked);
+        let mut calling = pin!(caught(call).instrument(span.clone()));
+        let mut answered = timeout(self.load_deadline, &mut calling).await;
+        let is_late = answered.is_none();
+        if is_late {
+            self.breaker.note(false, self.time.now());
+            when_late();
+            answered = timeout(self.load_deadline, &mut calling).await;
+        }
+        let answers = answered.map_or_else(|| Err(late()), Result::flatten);
+        traced::ended(&span, worst(&answers));
+        // An error of the call itself is a defect, and what was late has been noted.
+        if let Ok(all) = &answers {
+            let works = !all.as_ref().iter().all(is_down);
+            if works || !is_late {
+                self.breaker.note(works, self.time.now());
+            }
+        }
+        answers
+    }
+}
+
+/// How a call ended: its own error, or that of the first answer that is one.
+fn worst<T>(answers: &Result<impl AsRef<[Result<T>]>>) -> Option<ErrorKind> {
+    match answers {
+        Ok(all) => all.as_ref().iter().find_map(|answer| answer.as_ref().err()).map(Error::kind),
+        Err(error) => Some(error.kind()),
+    }
+}
+
+/// Whether the source was not there to answer.
+fn is_down<T>(answer: &Result<T>) -> bool {
+    answer.as_ref().is_err_and(Error::is_transient)
+}
