@@ -2,16 +2,19 @@
 //!
 //! A load that finds fewer batches under way than there may be goes at once, with those that came until its task runs. The others wait
 //! for the end of one of these, and then go together: also those of callers who got their answers from it and ask on, as they
-//! run before it takes the next batch. So a lone lookup waits for nothing, and the busier the source is, the larger the batches are.
+//! run before it takes the next batch. So a lone lookup waits for nothing, and the busier the source is, the larger the batches are. A roster is many
+//! loads at once: as long as others wait, it has half of each batch.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use acs_identity_core::{AcsId, Answer, Answers, Error, ErrorKind, Resolution, Resolver};
 
+use crate::breaker::spared;
+use crate::guarded::outside;
 use crate::lane;
 use crate::read_through::Shared;
-use crate::sync::{Mutex, MutexGuard, lock, pause, spawn};
+use crate::sync::{Mutex, MutexGuard, has_runtime, lock, pause, spawn};
 use crate::traced::{self, Direction};
 use crate::values::micros;
 
@@ -28,7 +31,10 @@ pub(crate) struct Batches {
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<Load>,
+    /// Asked for alone.
+    lone: VecDeque<Load>,
+    /// Asked for with others, perhaps a great many.
+    rosters: VecDeque<Load>,
     /// Those of the batches under way.
     permits: Vec<Permit>,
     /// How many there were so far.
@@ -43,6 +49,17 @@ struct Permit {
 }
 
 impl Queue {
+    fn waiting(&self) -> usize {
+        self.lone.len() + self.rosters.len()
+    }
+
+    /// The next batch: up to half of it are loads of rosters, so that neither these nor lone ones wait for all of the others.
+    fn take(&mut self, size: usize) -> Vec<Load> {
+        let of_rosters = self.rosters.len().min((size / 2).max(size.saturating_sub(self.lone.len())));
+        let lone = self.lone.len().min(size - of_rosters);
+        self.lone.drain(..lone).chain(self.rosters.drain(..of_rosters)).collect()
+    }
+
     fn issue(&mut self, now: u64) -> u64 {
         self.issued += 1;
         self.permits.push(Permit { number: self.issued, moved: now });
@@ -69,27 +86,26 @@ impl Batches {
     /// The next batch of who has this permit. If there is none, the permit is given back.
     fn next(&self, permit: u64) -> Option<Vec<Load>> {
         let mut queue = self.with_permit(permit)?;
-        let size = self.size.min(queue.waiting.len());
-        Some(queue.waiting.drain(..size).collect())
+        Some(queue.take(self.size))
     }
 
     /// The queue for who has this permit, if somebody waits. If nobody does, the permit is given back.
     fn with_permit(&self, permit: u64) -> Option<MutexGuard<'_, Queue>> {
         let mut queue = lock(&self.queue);
         let place = queue.place(permit)?;
-        if queue.waiting.is_empty() {
+        if queue.waiting() == 0 {
             queue.permits.swap_remove(place);
             return None;
         }
         Some(queue)
     }
 
-    /// Gives a permit back, and takes all who wait.
-    fn abandon(&self, permit: u64) -> VecDeque<Load> {
+    /// Gives a permit back, and takes all who wait, if there is no other one by which they will be loaded.
+    fn abandon(&self, permit: u64) -> Vec<Load> {
         let mut queue = lock(&self.queue);
-        let Some(place) = queue.place(permit) else { return VecDeque::new() };
+        let Some(place) = queue.place(permit) else { return Vec::new() };
         queue.permits.swap_remove(place);
-        std::mem::take(&mut queue.waiting)
+        if queue.permits.is_empty() { queue.take(usize::MAX) } else { Vec::new() }
     }
 
     /// Notes that a call begins.
@@ -103,8 +119,11 @@ impl Batches {
 
 impl<R: Resolver + 'static> Shared<R> {
     /// Has loads run as soon as it may be.
-    pub(crate) fn submit(self: &Arc<Self>, loads: impl IntoIterator<Item = Load>) {
+    pub(crate) fn submit(self: &Arc<Self>, loads: impl IntoIterator<Item = Load, IntoIter: ExactSizeIterator>) {
         let loads = loads.into_iter();
+        if !has_runtime() {
+            return loads.for_each(|load| load.land(Err(outside())));
+        }
         let now = self.time.now();
         if let Err(open) = self.breaker.admit(now) {
             return loads.for_each(|load| load.refuse(open.clone()));
@@ -112,9 +131,13 @@ impl<R: Resolver + 'static> Shared<R> {
         let permits: Vec<u64> = {
             let mut queue = lock(&self.batches.queue);
             queue.expire(now, micros(self.load_deadline));
-            queue.waiting.extend(loads);
+            if loads.len() > 1 {
+                queue.rosters.extend(loads)
+            } else {
+                queue.lone.extend(loads)
+            }
             // Also if a worker that takes these loads has begun, but not run yet: its runtime may stand still.
-            let batches = queue.waiting.len().div_ceil(self.batches.size);
+            let batches = queue.waiting().div_ceil(self.batches.size);
             let free = self.batches.at_once.saturating_sub(queue.permits.len());
             (0..batches.min(free)).map(|_| queue.issue(now)).collect()
         };
@@ -122,7 +145,7 @@ impl<R: Resolver + 'static> Shared<R> {
     }
 
     fn employ(self: &Arc<Self>, permit: u64) {
-        let worker = Worker { shared: self.clone(), permit: Some(permit), has_run: false };
+        let worker = Worker { shared: self.clone(), permit: Some(permit), has_run: false, is_first: true };
         spawn(self.tasks.track_future(worker.run()));
     }
 }
@@ -133,6 +156,8 @@ struct Worker<R: Resolver + 'static> {
     /// By its number; none when it was given away.
     permit: Option<u64>,
     has_run: bool,
+    /// Whether it has not loaded a batch yet.
+    is_first: bool,
 }
 
 impl<R: Resolver + 'static> Worker<R> {
@@ -140,8 +165,14 @@ impl<R: Resolver + 'static> Worker<R> {
     async fn run(mut self) {
         self.has_run = true;
         while let Some(permit) = self.permit {
-            let Some(batch) = self.shared.batches.next(permit) else { break };
-            self.load(batch).await;
+            let Some(mut batch) = self.shared.batches.next(permit) else { break };
+            batch.retain_mut(Load::is_wanted);
+            match self.refusal() {
+                Some(open) => batch.into_iter().for_each(|load| load.refuse(open.clone())),
+                None if batch.is_empty() => {}
+                None => self.load(batch).await,
+            }
+            self.is_first = false;
             let Some(permit) = self.permit else { return };
             if self.shared.batches.with_permit(permit).is_none() {
                 break;
@@ -150,6 +181,12 @@ impl<R: Resolver + 'static> Worker<R> {
             pause().await;
         }
         self.permit = None;
+    }
+
+    /// Why a batch is not to be loaded: the source has turned out to be down while it waited. The first batch of a worker was admitted.
+    fn refusal(&self) -> Option<Error> {
+        let is_spared = !self.is_first && self.shared.breaker.lets_nobody_through(self.shared.time.now());
+        is_spared.then(spared)
     }
 
     /// Gives the permit to another worker for those who wait, as this batch takes too long, or its runtime is shutting down.

@@ -37,8 +37,7 @@ impl Breaker {
         {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Unavailable, "the backend keeps failing and is spared for a moment")
-            .in_backend("cache"))
+        Err(spared())
     }
 
     /// Notes how a call of the source ended.
@@ -61,6 +60,11 @@ impl Breaker {
     pub(crate) fn is_open(&self) -> bool {
         self.failures.load(Ordering::Acquire) >= FAILURES
     }
+}
+
+/// What callers get meanwhile.
+pub(crate) fn spared() -> Error {
+    Error::new(ErrorKind::Unavailable, "the backend keeps failing and is spared for a moment").in_backend("cache")
 }
 
 /// The end of a pause that begins now: of a random length, so that many processes don't all probe at once. The standard

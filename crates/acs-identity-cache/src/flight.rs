@@ -68,7 +68,7 @@ impl<V: Clone> Flight<V> {
 #[derive(Debug)]
 pub(crate) struct Seat<V> {
     flight: Arc<Flight<V>>,
-    /// When the caller joined a load of somebody else, at the latest.
+    /// When the caller joined a load of somebody else that had begun, at the latest.
     joined: Option<u64>,
 }
 
@@ -80,7 +80,9 @@ impl<V: Cached> Seat<V> {
 
     /// The place of who comes later.
     pub(crate) fn joined(flight: Arc<Flight<V>>, now: u64) -> Self {
-        Self { flight, joined: Some(now) }
+        // The answer of a load that has not begun is as new as that of a load of one's own.
+        let joined = (flight.started() != NOT_BEGUN).then_some(now);
+        Self { flight, joined }
     }
 
     /// Waits for the answer, at most until then. `None` is that of a load that has begun so long before this caller joined it
@@ -90,7 +92,8 @@ impl<V: Cached> Seat<V> {
     /// The load's, and `Timeout`.
     pub(crate) async fn wait(&self, until: Moment) -> Result<Option<V>> {
         let answer = self.flight.wait(until).await?;
-        let age = self.joined.map_or(0, |joined| joined.saturating_sub(self.flight.started()));
+        let Some(joined) = self.joined else { return Ok(Some(answer)) };
+        let age = joined.saturating_sub(self.flight.started());
         Ok(match answer.remaining() {
             Some(remaining) if micros(remaining) <= age && is_on(Guard::JoinedInTime) => None,
             Some(_) => Some(answer.aged(age)),

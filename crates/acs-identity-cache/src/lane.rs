@@ -51,10 +51,17 @@ pub(crate) struct Limits {
 /// The loads of each key that may still be stored: the last may be joined, others are older.
 type Flights<K, V> = HashMap<K, Vec<Arc<Flight<V>>>, RandomState>;
 
+/// The loads of those keys that share a lock.
+struct Stripe<K, V> {
+    flights: Mutex<Flights<K, V>>,
+    /// How many answers were stored under the lock.
+    stored: AtomicU64,
+}
+
 pub(crate) struct Lane<K: Key, V: Cached> {
     known: Table<K, V::Kept>,
     absent: Table<K, V::Kept>,
-    stripes: Box<[Mutex<Flights<K, V>>]>,
+    stripes: Box<[Stripe<K, V>]>,
     barriers: Arc<Barriers>,
     /// When a load last began, in microseconds.
     last_begun: AtomicU64,
@@ -87,7 +94,7 @@ impl<K: Key, V: Cached> Lane<K, V> {
         Self {
             known: Table::new(table, limits.capacity, V::Kept::weight, V::Kept::HEAVIEST, counters.clone()),
             absent: Table::new(table, limits.absent_capacity, |_| 1, 1, counters.clone()),
-            stripes: (0..STRIPES).map(|_| Mutex::new(HashMap::default())).collect(),
+            stripes: (0..STRIPES).map(|_| Stripe { flights: Mutex::default(), stored: AtomicU64::new(0) }).collect(),
             barriers,
             last_begun: AtomicU64::new(0),
             limits,
@@ -160,16 +167,20 @@ impl<K: Key, V: Cached> Lane<K, V> {
     /// Finds the stored answer if it is usable, joins the load of a key, or starts one.
     pub(crate) fn enter(self: &Arc<Self>, key: &K, usable: impl Fn(&V::Kept) -> bool) -> Entered<K, V> {
         let hashed = self.hashed(key);
+        let stripe = self.stripe(hashed);
+        let stored = stripe.stored.load(Ordering::Acquire);
         if let Some(hit) = self.get_hashed(hashed, &usable) {
             return Entered::Hit(hit);
         }
-        let mut stripe = self.stripe(hashed);
-        // Again under the lock, since a load may have landed in between.
-        if let Some(hit) = self.get_hashed(hashed, &usable) {
+        let mut flights = lock(&stripe.flights);
+        // Again under the lock, if a load may have landed in between.
+        if stripe.stored.load(Ordering::Acquire) != stored
+            && let Some(hit) = self.get_hashed(hashed, &usable)
+        {
             return Entered::Hit(hit);
         }
         self.counters.count(Event::Miss);
-        match self.join_or_lead(&mut stripe, key) {
+        match self.join_or_lead(&mut flights, key) {
             Ok(load) => Entered::Leader(load),
             Err(flight) => {
                 self.counters.count(Event::Joined);
@@ -181,12 +192,12 @@ impl<K: Key, V: Cached> Lane<K, V> {
     /// Starts a load that renews what is kept of a key, unless there is one under way or it has been renewed meanwhile.
     pub(crate) fn refresh(self: &Arc<Self>, key: &K) -> Option<Load<K, V>> {
         let hashed = self.hashed(key);
-        let mut stripe = self.stripe(hashed);
+        let mut flights = self.lock(hashed);
         // Again under the lock, since the load that an earlier hit has started may have landed in between.
         if self.is_renewed(hashed) {
             return None;
         }
-        let mut load = self.join_or_lead(&mut stripe, key).ok()?;
+        let mut load = self.join_or_lead(&mut flights, key).ok()?;
         load.is_renewal = true;
         self.counters.count(Event::Refreshed);
         Some(load)
@@ -199,18 +210,18 @@ impl<K: Key, V: Cached> Lane<K, V> {
         entry.is_some_and(|entry| now < entry.fresh_until && self.is_unchanged(&entry) && !self.is_due(&entry, now))
     }
 
-    fn join_or_lead(self: &Arc<Self>, stripe: &mut Flights<K, V>, key: &K) -> Result<Load<K, V>, Arc<Flight<V>>> {
+    fn join_or_lead(self: &Arc<Self>, flights: &mut Flights<K, V>, key: &K) -> Result<Load<K, V>, Arc<Flight<V>>> {
         let now = self.time.now();
-        if let Some(flight) = stripe.get(key).and_then(|flights| flights.last())
+        if let Some(flight) = flights.get(key).and_then(|of_key| of_key.last())
             && K::side(&self.barriers).is_joinable(flight.born())
             && (self.is_young(flight, now) || !is_on(Guard::JoinedWhileYoung))
         {
             return Err(flight.clone());
         }
         let flight = Arc::new(Flight::new(now));
-        match stripe.get_mut(key) {
+        match flights.get_mut(key) {
             Some(older) => older.push(flight.clone()),
-            None => drop(stripe.insert(key.clone(), vec![flight.clone()])),
+            None => drop(flights.insert(key.clone(), vec![flight.clone()])),
         }
         Ok(Load::new(self.clone(), key.clone(), flight))
     }
@@ -231,8 +242,8 @@ impl<K: Key, V: Cached> Lane<K, V> {
     /// Forgets a key, and keeps the loads of it that are under way from being stored or joined.
     pub(crate) fn forget(&self, key: &K) {
         let hashed = self.hashed(key);
-        let mut stripe = self.stripe(hashed);
-        stripe.remove(key);
+        let mut flights = self.lock(hashed);
+        flights.remove(key);
         self.known.remove(hashed);
         self.absent.remove(hashed);
     }
@@ -250,9 +261,10 @@ impl<K: Key, V: Cached> Lane<K, V> {
         let named_barred =
             is_on(Guard::NamedIsBarred) && value.named().any(|named| self.named().is_barred(named, started));
         let hashed = self.hashed(key);
-        let mut stripe = self.stripe(hashed);
+        let stripe = self.stripe(hashed);
+        let mut flights = lock(&stripe.flights);
         // With those that are older: none of them is to take the place of this answer.
-        if !take_out(&mut stripe, key, flight, true) && is_on(Guard::FlightIsTheKeys) {
+        if !take_out(&mut flights, key, flight, true) && is_on(Guard::FlightIsTheKeys) {
             return false;
         }
         let is_absent = value.is_absent();
@@ -265,6 +277,7 @@ impl<K: Key, V: Cached> Lane<K, V> {
         let (table, other) = if is_absent { (&self.absent, &self.known) } else { (&self.known, &self.absent) };
         other.remove(hashed);
         table.insert(hashed, entry);
+        stripe.stored.fetch_add(1, Ordering::AcqRel);
         true
     }
 
@@ -286,7 +299,19 @@ impl<K: Key, V: Cached> Lane<K, V> {
 
     /// Takes a flight out that has failed, so that the next caller tries again.
     fn give_up(&self, key: &K, flight: &Arc<Flight<V>>) {
-        take_out(&mut self.stripe(self.hashed(key)), key, flight, false);
+        take_out(&mut self.lock(self.hashed(key)), key, flight, false);
+    }
+
+    /// Takes a flight out that nobody waits for; whether it was so.
+    fn give_up_unwanted(&self, key: &K, flight: &Arc<Flight<V>>) -> bool {
+        let mut flights = self.lock(self.hashed(key));
+        // One is the load's, and one is here. While the lock is held nobody joins.
+        let here = flights.get(key).is_some_and(|of_key| of_key.iter().any(|one| Arc::ptr_eq(one, flight)));
+        let is_unwanted = Arc::strong_count(flight) <= 1 + usize::from(here);
+        if is_unwanted {
+            take_out(&mut flights, key, flight, false);
+        }
+        is_unwanted
     }
 
     /// In microseconds.
@@ -308,19 +333,23 @@ impl<K: Key, V: Cached> Lane<K, V> {
         Hashed { hash: self.hasher.hash_one(key), key }
     }
 
-    fn stripe(&self, key: Hashed<&K>) -> MutexGuard<'_, Flights<K, V>> {
+    fn stripe(&self, key: Hashed<&K>) -> &Stripe<K, V> {
         // The tables choose by other bits.
-        lock(&self.stripes[(key.hash >> 24) as usize % STRIPES])
+        &self.stripes[(key.hash >> 24) as usize % STRIPES]
+    }
+
+    fn lock(&self, key: Hashed<&K>) -> MutexGuard<'_, Flights<K, V>> {
+        lock(&self.stripe(key).flights)
     }
 }
 
 /// Takes a flight out, if it is there, and on request those that are older.
-fn take_out<K: Key, V>(stripe: &mut Flights<K, V>, key: &K, flight: &Arc<Flight<V>>, with_older: bool) -> bool {
-    let Some(flights) = stripe.get_mut(key) else { return false };
-    let Some(at) = flights.iter().position(|one| Arc::ptr_eq(one, flight)) else { return false };
-    flights.drain(if with_older { 0 } else { at }..=at);
-    if flights.is_empty() {
-        stripe.remove(key);
+fn take_out<K: Key, V>(flights: &mut Flights<K, V>, key: &K, flight: &Arc<Flight<V>>, with_older: bool) -> bool {
+    let Some(of_key) = flights.get_mut(key) else { return false };
+    let Some(at) = of_key.iter().position(|one| Arc::ptr_eq(one, flight)) else { return false };
+    of_key.drain(if with_older { 0 } else { at }..=at);
+    if of_key.is_empty() {
+        flights.remove(key);
     }
     true
 }

@@ -35,8 +35,9 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
                     seat
                 }
             };
-            let until = until.get_or_insert_with(|| self.0.deadlines());
-            let listing = self.0.wait(&self.0.customers, customer, &seat, until).await?;
+            let given = until.map_or_else(|| self.0.deadlines(), Ok)?;
+            until = Some(given);
+            let listing = self.0.wait(&self.0.customers, customer, &seat, &given).await?;
             // The load of another size may be of no use; then the next one is shared with those who wait for the same.
             if let Some(found) = listing.and_then(|listing| listing.page_for(page)) {
                 return Ok(found);

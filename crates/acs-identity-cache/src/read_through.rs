@@ -17,9 +17,10 @@ use crate::clock::Time;
 use crate::counters::{CacheStats, Counters};
 use crate::flight::Seat;
 use crate::follow::Follower;
+use crate::guarded::outside;
 use crate::lane::{Entered, Hit, Lane, Limits, Load};
 use crate::permits::Permits;
-use crate::sync::{Moment, moment};
+use crate::sync::{Moment, has_runtime, moment};
 use crate::values::{Cached, Listing};
 
 /// A cache in front of a resolver or a store.
@@ -39,7 +40,7 @@ use crate::values::{Cached, Listing};
 /// # Failures
 /// A call that fails for all its IDs for good, or panics, is split until what it fails for stands alone. After five calls
 /// in a row that failed since the source was not there, or was not there in time, loads are refused with `Unavailable` at once, for at most a second
-/// until one of them is let through again. What is only passed on to a store (writes, later pages, `scan`) is not refused.
+/// until one of them is let through again; so are those that wait for a call. What is only passed on to a store (writes, later pages, `scan`) is not refused.
 ///
 /// # Cancellation
 /// Every call may be dropped at any point. Loads and writes run in tasks of their own and go on: others who wait for the
@@ -61,6 +62,7 @@ pub(crate) struct Shared<R> {
     pub(crate) breaker: Breaker,
     pub(crate) follower: Option<Follower>,
     pub(crate) tasks: TaskTracker,
+    pub(crate) writes: TaskTracker,
     pub(crate) load_deadline: Duration,
     pub(crate) soft_deadline: Duration,
     pub(crate) write_deadline: Duration,
@@ -106,6 +108,7 @@ impl<R> ReadThrough<R> {
             breaker: Breaker::default(),
             follower,
             tasks: TaskTracker::new(),
+            writes: TaskTracker::new(),
             load_deadline: options.limits.load_deadline,
             soft_deadline: options.soft_deadline.min(options.limits.load_deadline),
             write_deadline: options.write_deadline,
@@ -193,15 +196,21 @@ impl<R> Shared<R> {
         key: &K,
         hit: &Hit<V>,
     ) -> Option<Load<K, V>> {
-        if !hit.is_due || self.breaker.lets_nobody_through(self.time.now()) {
+        if !hit.is_due || self.breaker.lets_nobody_through(self.time.now()) || !has_runtime() {
             return None;
         }
         lane.refresh(key)
     }
 
     /// Until when a caller waits who asks now.
-    pub(crate) fn deadlines(&self) -> Deadlines {
-        Deadlines { soft: moment(self.soft_deadline), hard: moment(self.load_deadline) }
+    ///
+    /// # Errors
+    /// `Unavailable` outside of a runtime.
+    pub(crate) fn deadlines(&self) -> Result<Deadlines> {
+        if !has_runtime() {
+            return Err(outside());
+        }
+        Ok(Deadlines { soft: moment(self.soft_deadline), hard: moment(self.load_deadline) })
     }
 
     /// Has the change feed followed, if there is one. Nothing is fresh before it is.
@@ -234,8 +243,9 @@ impl<R: Resolver + 'static> Shared<R> {
                     seat
                 }
             };
-            let until = until.get_or_insert_with(|| self.deadlines());
-            if let Some(answer) = self.wait(&self.ids, id, &seat, until).await? {
+            let given = until.map_or_else(|| self.deadlines(), Ok)?;
+            until = Some(given);
+            if let Some(answer) = self.wait(&self.ids, id, &seat, &given).await? {
                 return Ok(answer);
             }
         }
@@ -274,9 +284,12 @@ impl<R: Resolver + 'static> Resolver for ReadThrough<R> {
             self.0.submit(loads);
         }
         for (id, seat) in waiting {
-            let answer = match self.0.wait(&self.0.ids, id, &seat, &until).await.transpose() {
-                Some(answer) => answer,
-                None => self.0.look_up(id, Some(until)).await,
+            let answer = match &until {
+                Ok(until) => match self.0.wait(&self.0.ids, id, &seat, until).await.transpose() {
+                    Some(answer) => answer,
+                    None => self.0.look_up(id, Some(*until)).await,
+                },
+                Err(outside) => Err(outside.clone()),
             };
             known.push((id.as_str(), answer));
         }

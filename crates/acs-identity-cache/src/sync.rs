@@ -2,12 +2,14 @@
 
 #[cfg(not(acs_identity_model))]
 pub(crate) use real::{
-    AtomicU32, AtomicU64, Moment, Mutex, MutexGuard, Ordering, is_on, moment, pause, spawn, timeout, timeout_at,
+    AtomicU32, AtomicU64, Moment, Mutex, MutexGuard, Ordering, has_runtime, is_on, moment, pause, spawn, timeout,
+    timeout_at,
 };
 
 #[cfg(acs_identity_model)]
 pub(crate) use crate::models::sync::{
-    AtomicU32, AtomicU64, Moment, Mutex, MutexGuard, Ordering, is_on, moment, pause, spawn, timeout, timeout_at,
+    AtomicU32, AtomicU64, Moment, Mutex, MutexGuard, Ordering, has_runtime, is_on, moment, pause, spawn, timeout,
+    timeout_at,
 };
 
 use std::sync::PoisonError;
@@ -57,6 +59,11 @@ mod real {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(task);
         }
+    }
+
+    /// Whether tasks and timers can be started here.
+    pub(crate) fn has_runtime() -> bool {
+        tokio::runtime::Handle::try_current().is_ok()
     }
 
     /// The future's output, or `None` if the time has passed before.

@@ -9,18 +9,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use acs_identity_core::{
-    AcsId, Capabilities, Change, ChangeFeed, CustomerId, Error, ErrorKind, Expect, Imported, Link, Linked, Mapping,
-    MappingStore, Page, PageRequest, Result,
+    AcsId, Capabilities, CustomerId, Error, ErrorKind, Expect, Imported, Link, Linked, Mapping, MappingStore, Page,
+    PageRequest, Result,
 };
 use async_trait::async_trait;
 use futures::channel::oneshot;
-use futures::stream::BoxStream;
+use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::ReadThrough;
 use crate::guarded::guarded;
 use crate::read_through::Shared;
-use crate::sync::{Guard, is_on, spawn, timeout};
+use crate::sync::{Guard, is_on, spawn};
 use crate::traced;
 use crate::values::micros;
 
@@ -166,7 +166,7 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
             traced::ended(&span, failure);
             let _ = tell.send(outcome);
         };
-        spawn(self.0.tasks.track_future(task.instrument(outer)));
+        spawn(self.0.writes.track_future(task.instrument(outer)));
         told.await.unwrap_or_else(|_| {
             let why = "the task of the write was lost: is there a runtime with a timer, and does it go on?";
             let was_sent = begun.load(Ordering::Acquire);
@@ -289,12 +289,16 @@ impl<S: MappingStore + 'static> MappingStore for ReadThrough<S> {
             follower.stop();
         }
         let patience = self.0.load_deadline.max(self.0.write_deadline);
+        // Each at most so long: a task whose runtime stands still can't be waited for.
+        let all_over = async |tasks: &TaskTracker| {
+            tasks.close();
+            let _ = guarded(patience, ErrorKind::Timeout, tasks.wait()).await;
+        };
+        all_over(&self.0.writes).await;
         // However it ends: from here on nothing is to be answered from the cache.
         let _ = guarded(patience, ErrorKind::Timeout, self.0.resolver.close()).await;
         self.purge_all();
-        self.0.tasks.close();
-        // A task whose runtime stands still can't be waited for.
-        let _ = timeout(patience, self.0.tasks.wait()).await;
+        all_over(&self.0.tasks).await;
     }
 }
 
@@ -302,13 +306,5 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
     /// A question that the cache has no part in, but for its deadline.
     async fn pass_on<T>(&self, question: impl Future<Output = Result<T>>) -> Result<T> {
         guarded(self.0.load_deadline, ErrorKind::Timeout, question).await.flatten()
-    }
-}
-
-/// The store's own feed.
-#[deny(clippy::missing_trait_methods)]
-impl<S: ChangeFeed> ChangeFeed for ReadThrough<S> {
-    fn changes(&self) -> BoxStream<'static, Change> {
-        self.0.resolver.changes()
     }
 }

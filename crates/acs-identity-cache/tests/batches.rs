@@ -131,6 +131,50 @@ async fn a_call_beyond_the_deadline_stands_in_nobodys_way_and_its_late_answer_is
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_has_waited_for_longer_than_the_deadline_is_not_asked_for_unless_somebody_still_waits() {
+    let source = Arc::new(Source::held());
+    let cached = cached(&source, 1, 1);
+    let mut asked = vec![asking(&cached, "id0")];
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    asked.extend(["id1", "id2", "id3"].map(|id| asking(&cached, id)));
+    tokio::time::sleep(Duration::from_millis(1900)).await;
+    let still = asking(&cached, "id3");
+    for asked in asked {
+        assert_eq!(said(&asked.await.unwrap()), Err(ErrorKind::Timeout));
+    }
+    // Each call is late after two seconds, and then the next one begins.
+    tokio::time::sleep(Duration::from_millis(1700)).await;
+    assert_eq!(source.calls(), [["id0"], ["id1"], ["id3"]]);
+    source.let_through(3);
+    assert_eq!(said(&still.await.unwrap()), Ok(Some("id3")));
+    // What was not asked for can be asked for.
+    source.let_through(1);
+    assert_eq!(said(&asking(&cached, "id2").await.unwrap()), Ok(Some("id2")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_load_does_not_wait_for_a_whole_roster_nor_the_other_way_round() {
+    let source = Arc::new(Source::held());
+    let cached = cached(&source, 4, 1);
+    let busy = asking(&cached, "id0");
+    settle().await;
+    let roster = names(40);
+    let roster: Vec<&str> = roster[1..30].iter().map(String::as_str).collect();
+    let all = asking_for(&cached, &roster);
+    settle().await;
+    let lone: Vec<_> = names(40)[30..].iter().map(|name| asking(&cached, name)).collect();
+    settle().await;
+    source.let_through(2);
+    settle().await;
+    assert_eq!(source.calls()[1], ["id30", "id31", "id1", "id2"]);
+    source.let_through(100);
+    for lone in lone {
+        assert!(lone.await.unwrap().is_ok());
+    }
+    assert!(all.await.unwrap().iter().all(Result::is_ok) && busy.await.unwrap().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_load_that_waits_for_its_call_is_joined_however_long_that_takes() {
     let source = Arc::new(Source::held());
     // Each call is late after two seconds, and then the next one begins.
@@ -140,6 +184,9 @@ async fn a_load_that_waits_for_its_call_is_joined_however_long_that_takes() {
     for second in 1..=7 {
         tokio::time::sleep(Duration::from_secs(1)).await;
         asking(&cached, "id3");
+        if second < 4 {
+            asking(&cached, "id2");
+        }
         settle().await;
         assert_eq!(source.count(), 1 + second / 2);
     }
@@ -149,7 +196,7 @@ async fn a_load_that_waits_for_its_call_is_joined_however_long_that_takes() {
     settle().await;
     source.let_through(4);
     assert_eq!(said(&last.await.unwrap()), Ok(Some("id3")));
-    assert_eq!((source.count(), cached.stats().joined), (4, 8));
+    assert_eq!((source.count(), cached.stats().joined), (4, 11));
     drop(asked);
 }
 

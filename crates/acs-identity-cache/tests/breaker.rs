@@ -193,6 +193,17 @@ async fn a_call_for_many_counts_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_who_wait_when_it_opens_are_told_too() {
+    let source = Arc::new(Source::open());
+    source.fail(ErrorKind::Unavailable);
+    let cached = on_runtime_clock(&source).batch_size(10).batches_at_once(1).build();
+    let roster: Vec<String> = (0..1000).map(|n| format!("id{n}")).collect();
+    let answers = cached.resolve_many(&ids(&roster.iter().map(String::as_str).collect::<Vec<_>>())).await;
+    assert!(answers.iter().all(|answer| said(answer) == Err(ErrorKind::Unavailable)));
+    assert_eq!((source.count(), cached.stats().refused), (5, 950));
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_the_source_is_spared_stale_answers_are_given_out_without_asking_it() {
     let source = Arc::new(Source::open());
     let cached = on_runtime_clock(&source).stale_if_error(50 * SECOND).build();

@@ -102,6 +102,25 @@ async fn who_joins_a_load_so_late_that_its_answer_may_be_over_is_given_one_that_
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_lasts_no_time_is_given_to_all_who_asked_before_its_load_began() {
+    let source = Arc::new(Source::held());
+    let cached = on_runtime_clock(&source).batches_at_once(1).build();
+    let busy = asking(&cached, "other");
+    settle().await;
+    let asked: Vec<_> = (0..200).map(|_| asking(&cached, "instant")).collect();
+    settle().await;
+    source.let_through(2);
+    for asked in asked {
+        assert_eq!(asked.await.unwrap().unwrap().unwrap().remaining(), Some(Duration::ZERO));
+    }
+    busy.await.unwrap().unwrap();
+    assert_eq!(source.sizes(), [1, 1]);
+    source.let_through(1);
+    assert!(cached.resolve(&id("instant")).await.unwrap().is_some(), "it is not kept");
+    assert_eq!(source.count(), 3);
+}
+
 #[tokio::test]
 async fn a_page_tells_the_time_at_which_it_is_shown() {
     let (cached, _, clock) = on_manual_clock(|memory| memory);

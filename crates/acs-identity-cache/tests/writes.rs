@@ -1,13 +1,15 @@
-//! Writes whose task is lost with its runtime: an unknown outcome only if the store may have been asked.
+//! What is answered where there is no runtime, and of writes whose task is lost with theirs: an unknown outcome only if the store may have been
+//! asked.
 
 mod common;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use acs_identity_cache::ReadThrough;
-use acs_identity_core::{ErrorKind, Expect, Link, MappingStore, MemoryStore};
+use acs_identity_core::{ErrorKind, Expect, Link, MappingStore, MemoryStore, Resolver};
 use acs_identity_testkit::{Call, Counting, Gated, Point};
-use common::{customer, id};
+use common::{Source, asking, customer, id, ids};
 use futures::FutureExt;
 use tokio::runtime::{Builder, Runtime};
 
@@ -48,4 +50,47 @@ fn a_write_that_was_sent_when_its_runtime_shut_down_is_of_unknown_outcome() {
         let kind = runtime().block_on(write).unwrap_err().kind();
         assert_eq!(kind, if sent { ErrorKind::OutcomeUnknown } else { ErrorKind::Unavailable }, "{point:?}");
     }
+}
+
+/// Awaits what has nobody to wait for.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("there is nobody to wait for")
+}
+
+#[test]
+fn outside_of_a_runtime_what_is_known_is_answered_and_the_rest_is_unavailable_and_harms_nobody() {
+    let source = Arc::new(Source::held());
+    let builder = ReadThrough::builder(source.clone()).refresh_ahead(1.0);
+    let cached = builder.build();
+    let runtime = runtime();
+    source.let_through(1);
+    runtime.block_on(cached.resolve(&id("known"))).unwrap();
+    let waiting = runtime.block_on(async {
+        let waiting = asking(&cached, "waiting");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        waiting
+    });
+
+    // A hit that is due renews nothing here.
+    assert!(at_once(cached.resolve(&id("known"))).unwrap().is_some());
+    for other in ["other", "waiting"] {
+        assert_eq!(at_once(cached.resolve(&id(other))).unwrap_err().kind(), ErrorKind::Unavailable, "{other}");
+    }
+    let roster = at_once(cached.resolve_many(&ids(&["known", "other", "waiting"])));
+    assert_eq!(roster.iter().map(|answer| answer.is_ok()).collect::<Vec<_>>(), [true, false, false]);
+
+    source.let_through(1);
+    assert!(runtime.block_on(waiting).unwrap().is_ok(), "it was asked for where there is a runtime");
+    let store = ReadThrough::new(MemoryStore::new());
+    assert_eq!(at_once(store.ping()).unwrap_err().kind(), ErrorKind::Unavailable);
+    at_once(store.close());
+}
+
+#[tokio::test]
+async fn a_write_that_is_under_way_is_finished_before_the_store_is_closed() {
+    let cached = ReadThrough::new(MemoryStore::new());
+    let mut writing = Box::pin(cached.link(Link::create(id("8:acs:r_1"), customer("bob"))));
+    assert!(futures::poll!(&mut writing).is_pending());
+    cached.close().await;
+    assert!(writing.await.is_ok());
 }

@@ -9,7 +9,7 @@ use crate::barriers::Key;
 use crate::counters::Event;
 use crate::flight::{Flight, Seat};
 use crate::sync::Ordering;
-use crate::values::Cached;
+use crate::values::{Cached, micros};
 
 /// A load to be run. Dropped without an answer, it fails those who wait, and the key can be tried again.
 pub(crate) struct Load<K: Key, V: Cached> {
@@ -40,6 +40,15 @@ impl<K: Key, V: Cached> Load<K, V> {
         let now = self.lane.time.now();
         self.flight.begin(self.lane.barriers.now(), now);
         self.lane.last_begun.fetch_max(now, Ordering::AcqRel);
+    }
+
+    /// Whether it is still to be run: one that has waited for longer than its deadline, and that nobody waits for any more, is not.
+    pub(crate) fn is_wanted(&mut self) -> bool {
+        let asked_until = self.flight.asked.saturating_add(micros(self.lane.limits.load_deadline));
+        if self.lane.time.now() > asked_until && self.lane.give_up_unwanted(&self.key, &self.flight) {
+            self.landed = true;
+        }
+        !self.landed
     }
 
     /// Gives all who wait this error, as the source is not asked.

@@ -45,6 +45,10 @@ pub(crate) fn is_on(guard: Guard) -> bool {
     OFF.get() != Some(guard)
 }
 
+pub(crate) fn has_runtime() -> bool {
+    true
+}
+
 /// The task that runs.
 pub(crate) fn me() -> usize {
     usize::from(shuttle::current::me())

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 /// - `corrupt`, `denied`, `down`: a call that asks for it fails for all its IDs, with this error;
 /// - `shard`: it fails alone, as if the part of the source were down that has it;
 /// - `short`: a call for it and for others has an answer too few;
-/// - `brief`: its mapping ends 30 seconds later.
+/// - `brief`: its mapping ends 30 seconds later; `instant`: at once.
 ///
 /// Each answer has a revision, which counts the calls.
 #[derive(Debug)]
@@ -99,7 +99,8 @@ fn answer(id: &AcsId, call: u64) -> Answer {
         return Err(failure(ErrorKind::Unavailable));
     }
     let found = Resolution::from(CustomerId::new(id.as_str())?).at_revision(Revision::new(call));
-    Ok((!has("unknown")).then(|| found.lasting(has("brief").then_some(Duration::from_secs(30)))))
+    let lasts = if has("brief") { Some(Duration::from_secs(30)) } else { has("instant").then_some(Duration::ZERO) };
+    Ok((!has("unknown")).then(|| found.lasting(lasts)))
 }
 
 fn failure(kind: ErrorKind) -> Error {
