@@ -65,11 +65,11 @@ fn outside_of_a_runtime_what_is_known_is_answered_and_the_rest_is_unavailable_an
     let runtime = runtime();
     source.let_through(1);
     runtime.block_on(cached.resolve(&id("known"))).unwrap();
-    let waiting = runtime.block_on(async {
-        let waiting = asking(&cached, "waiting");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        waiting
-    });
+    let waiting = {
+        let _inside = runtime.enter();
+        asking(&cached, "waiting")
+    };
+    runtime.block_on(tokio::time::sleep(Duration::from_millis(10)));
 
     // A hit that is due renews nothing here.
     assert!(at_once(cached.resolve(&id("known"))).unwrap().is_some());
