@@ -69,7 +69,7 @@ fn outside_of_a_runtime_what_is_known_is_answered_and_the_rest_is_unavailable_an
         let _inside = runtime.enter();
         asking(&cached, "waiting")
     };
-    runtime.block_on(tokio::time::sleep(Duration::from_millis(10)));
+    runtime.block_on(async { tokio::time::sleep(Duration::from_millis(10)).await });
 
     // A hit that is due renews nothing here.
     assert!(at_once(cached.resolve(&id("known"))).unwrap().is_some());
