@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::barriers::Barriers;
 use crate::guarded::caught;
 use crate::lane::Lane;
-use crate::sync::{AtomicU32, Mutex, Ordering, lock, spawn, timeout};
+use crate::sync::{AtomicU32, Mutex, Ordering, lock, pause, spawn, timeout};
 use crate::traced;
 use crate::values::Listing;
 
@@ -118,8 +118,13 @@ impl Listener {
     /// Hears a subscription to its end.
     async fn hear_all(&self) {
         let mut changes = self.feed.changes();
-        while let Some(change) = changes.next().await {
+        for heard in 1_u64.. {
+            let Some(change) = changes.next().await else { return };
             self.hear(change);
+            // A feed that always has more to tell is not to keep the thread to itself.
+            if heard.is_multiple_of(128) {
+                pause().await;
+            }
         }
     }
 

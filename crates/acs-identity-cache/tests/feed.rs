@@ -376,3 +376,25 @@ async fn the_feed_of_the_store_itself_tells_what_another_client_writes() {
     known().await;
     assert_eq!(cached.stats().loaded, loaded, "what nobody changes stays");
 }
+
+/// A feed that always has more to tell.
+#[derive(Debug)]
+struct Endless;
+
+impl ChangeFeed for Endless {
+    fn changes(&self) -> BoxStream<'static, Change> {
+        stream::once(async { Change::Live }).chain(stream::repeat(Change::Acs(id("id2"), None))).boxed()
+    }
+}
+
+#[tokio::test]
+async fn a_feed_that_always_has_more_to_tell_leaves_the_thread_to_others_too() {
+    let store = MemoryStore::new();
+    link(&store, "id1", "bob").await;
+    let cached = ReadThrough::builder(store).feed(Endless).build();
+    for _ in 0..3 {
+        assert_eq!(who(&cached, "id1").await.as_deref(), Some("bob"));
+    }
+    assert!(cached.stats().feed_live);
+    cached.close().await;
+}
