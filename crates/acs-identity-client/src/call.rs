@@ -48,6 +48,8 @@ struct State {
     /// A try is under way.
     open: bool,
     progress: Progress,
+    /// When it has to be over.
+    end: Option<Instant>,
     /// Some try may have had its effect, though nobody was told.
     uncertain: bool,
     /// How the last try failed.
@@ -80,9 +82,15 @@ impl Call {
         self.state().not_before.take()
     }
 
-    pub(crate) fn begin(&self) {
+    /// A try that has to be over by `end`.
+    pub(crate) fn begin(&self, end: Instant) {
         let mut state = self.state();
-        (state.open, state.progress) = (true, Progress::Preparing);
+        (state.open, state.progress, state.end) = (true, Progress::Preparing, Some(end));
+    }
+
+    /// When the try that is under way has to be over.
+    pub(crate) fn end(&self) -> Instant {
+        self.state().end.unwrap_or(self.deadline)
     }
 
     /// The try is handed to a transport that sends it once it has this connection.

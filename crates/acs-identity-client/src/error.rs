@@ -44,7 +44,7 @@ pub(crate) enum Failure {
     Service { info: CallInfo, service: Box<ServiceError> },
     #[error("no connection to the service could be made")]
     NoConnection { source: Cause },
-    #[error("the connection to the service was lost before its answer")]
+    #[error("the connection to the service was lost before the end of its answer")]
     Cut { source: Cause },
     #[error("the credential gave no token")]
     Credential { source: Cause },
@@ -53,6 +53,9 @@ pub(crate) enum Failure {
     NotSent { transient: bool, source: Cause },
     #[error("{}", within_time(*.0))]
     OutOfTime(Stage),
+    /// A success that the transport could not make sense of.
+    #[error("the service's answer is not of the documented form")]
+    Unread { source: Cause },
     #[error("the service's answer is not of the documented form: {0}")]
     Answer(&'static str),
 }
@@ -87,7 +90,7 @@ impl Failure {
                 ErrorKind::Unavailable
             }
             Self::Credential { .. } => ErrorKind::Denied,
-            Self::NotSent { transient: false, .. } | Self::Answer(_) => ErrorKind::Internal,
+            Self::NotSent { transient: false, .. } | Self::Unread { .. } | Self::Answer(_) => ErrorKind::Internal,
             Self::OutOfTime(_) => ErrorKind::Timeout,
         }
     }
@@ -120,6 +123,7 @@ impl Failure {
             Self::NoConnection { source }
             | Self::Cut { source }
             | Self::Credential { source }
+            | Self::Unread { source }
             | Self::NotSent { source, .. } => error.with_source(source),
             Self::OutOfTime(_) | Self::Answer(_) => error,
         }
@@ -143,7 +147,7 @@ fn kind(service: &ServiceError) -> ErrorKind {
 
 /// Nobody documents the code, so the sentence has to do, too.
 fn is_about_the_version(service: &ServiceError) -> bool {
-    service.code().eq_ignore_ascii_case("UnsupportedApiVersion")
+    service.code().eq_ignore_ascii_case(ServiceError::UNSUPPORTED_API_VERSION)
         || service.error().is_some_and(|error| error.message.contains("does not support the API version"))
 }
 

@@ -5,8 +5,8 @@
 //! retries, credentials of Entra ID. [`CustomIdResolver`] makes a resolver of it. Most applications use this by the
 //! crate `acs-identity`, feature `client`.
 //!
-//! No ACS ID, custom ID, token or key is in any log, trace, `Debug` or error of this crate; in those of a transport or a
-//! credential of your own may be.
+//! No ACS ID, custom ID, token or key is in any log, trace, `Debug` or error of this crate, but for IDs that the service itself names in
+//! an error without having been sent them; in those of a transport or a credential of your own may be.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod api_version;

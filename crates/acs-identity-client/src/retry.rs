@@ -42,8 +42,8 @@ impl Policy for RetryGuard {
         if let Some(instant) = call.not_before() {
             sleep_until(instant).await;
         }
-        call.begin();
         let end = call.deadline.min(Instant::now() + self.try_timeout);
+        call.begin(end);
         let result = timeout_at(end, next[0].send(context, request, &next[1..])).await;
         let (stop, result) = match result {
             Ok(Ok(response)) if response.status().is_success() => {
@@ -102,6 +102,11 @@ impl RetryGuard {
         match (error.kind(), call.stage()) {
             (TransportKind::Connection, Stage::Connecting | Stage::Sent) | (_, Stage::Connecting) => {
                 call.failed(Failure::NoConnection { source }, false, None)
+            }
+            // Another one would be as long.
+            (TransportKind::DataConversion, Stage::Sent) => {
+                call.failed(Failure::Unread { source }, true, None);
+                true
             }
             (_, Stage::Sent) => call.failed(Failure::Cut { source }, true, self.settling(call)),
             (TransportKind::Credential, Stage::Preparing) => call.failed(Failure::Credential { source }, false, None),

@@ -15,7 +15,8 @@ use crate::scrubber::Scrubber;
 /// call. [`ServiceError::of`] finds it there.
 ///
 /// `Display` has what the service said, the target and the IDs under which Microsoft's support finds the request. What the
-/// caller has sent (ACS IDs, custom IDs, tokens) is taken out of the service's texts, should it repeat that.
+/// request was sent with (ACS ID, custom ID, tokens, signature) is taken out of the service's texts, should it repeat that. What it
+/// names of its own accord stays: several users of one custom ID, for instance, can be deleted only by their ACS IDs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceError {
     status: u16,
@@ -63,9 +64,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 const SUPPORTED: HeaderName = HeaderName::from_static("api-supported-versions");
 const DATE: HeaderName = HeaderName::from_static("date");
 
-/// The most characters of one text of the service, and the most parts of an error.
+/// The most characters of one text of the service, and the most parts of an error, with those of its parts.
 const MAX_TEXT: usize = 1000;
-const MAX_DETAILS: usize = 16;
+const MAX_PARTS: usize = 16;
 
 impl ServiceError {
     /// The code of an answer to a custom ID that has several users.
@@ -73,6 +74,9 @@ impl ServiceError {
 
     /// The code of an answer about a user that was never there, or is deleted.
     pub const IDENTITY_NOT_FOUND: &str = "IdentityNotFound";
+
+    /// The code of an answer to an api-version that the service does not have.
+    pub(crate) const UNSUPPORTED_API_VERSION: &str = "UnsupportedApiVersion";
 
     /// The service's answer behind an error of this crate; `None` if there was none.
     pub fn of(error: &Error) -> Option<&Self> {
@@ -140,7 +144,7 @@ impl ServiceError {
         let body: Option<Body> = serde_json::from_slice(response.body()).ok();
         Self {
             status: response.status().into(),
-            error: body.map(|body| scrubbed(body.error, scrubber)),
+            error: body.map(|body| scrubbed(body.error, scrubber, &mut { MAX_PARTS })),
             request_id: text(&REQUEST_ID).or_else(|| text(&MS_CV)),
             client_request_id,
             retry_after: retry_after(headers, now),
@@ -154,29 +158,46 @@ impl ServiceError {
 /// [Source](https://www.rfc-editor.org/rfc/rfc9110#field.retry-after).
 fn retry_after(headers: &Headers, now: OffsetDateTime) -> Option<Duration> {
     for name in [X_MS_RETRY_AFTER_MS, RETRY_AFTER_MS] {
-        if let Some(milliseconds) = headers.get_optional_str(&name).and_then(|text| text.trim().parse().ok()) {
+        if let Some(milliseconds) = headers.get_optional_str(&name).and_then(number) {
             return Some(Duration::from_millis(milliseconds));
         }
     }
     let text = headers.get_optional_str(&RETRY_AFTER)?;
-    if let Ok(seconds) = text.trim().parse() {
+    if let Some(seconds) = number(text) {
         return Some(Duration::from_secs(seconds));
     }
     Some((date(headers, &RETRY_AFTER)? - now).try_into().unwrap_or_default())
+}
+
+/// One that is too large is as good as the largest.
+fn number(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
 fn date(headers: &Headers, name: &HeaderName) -> Option<OffsetDateTime> {
     parse_rfc7231(headers.get_optional_str(name)?).ok()
 }
 
-fn scrubbed(error: ErrorDetail, scrubber: &Scrubber) -> ErrorDetail {
+/// Without what is private, and with so many parts at most. A known code is no more than itself, whatever a private text is.
+fn scrubbed(error: ErrorDetail, scrubber: &Scrubber, parts: &mut usize) -> ErrorDetail {
+    const KNOWN: [&str; 3] = [
+        ServiceError::MULTIPLE_IDENTITIES_FOR_CUSTOM_ID,
+        ServiceError::IDENTITY_NOT_FOUND,
+        ServiceError::UNSUPPORTED_API_VERSION,
+    ];
     let text = |text: String| scrubber.scrub(&text, MAX_TEXT);
+    let mut part = |one| {
+        *parts = parts.checked_sub(1)?;
+        Some(scrubbed(one, scrubber, parts))
+    };
     ErrorDetail {
-        code: text(error.code),
+        inner: error.inner.and_then(|inner| part(*inner)).map(Box::new),
+        details: error.details.into_iter().map_while(part).collect(),
+        code: if KNOWN.contains(&&*error.code) { error.code } else { text(error.code) },
         message: text(error.message),
         target: error.target.map(text),
-        details: error.details.into_iter().take(MAX_DETAILS).map(|one| scrubbed(one, scrubber)).collect(),
-        inner: error.inner.map(|inner| Box::new(scrubbed(*inner, scrubber))),
     }
 }
 
@@ -290,16 +311,36 @@ mod tests {
     }
 
     #[test]
+    fn a_private_text_that_is_in_a_known_code_leaves_it_alone() {
+        let body = r#"{"error": {"code": "MultipleIdentitiesForCustomId", "message": "tom"}}"#;
+        let response = RawResponse::from_bytes(StatusCode::Conflict, Headers::new(), body);
+        let error = ServiceError::read(&response, None, &Scrubber::of(["tom"]), OffsetDateTime::UNIX_EPOCH);
+        assert_eq!(error.code(), ServiceError::MULTIPLE_IDENTITIES_FOR_CUSTOM_ID);
+        assert!(!error.error().unwrap().message.contains("tom"));
+    }
+
+    #[test]
+    fn an_error_has_sixteen_parts_at_most() {
+        let many = vec![r#"{"details": [{}, {}, {}]}"#; 100].join(",");
+        let body = format!(r#"{{"error": {{"code": "C", "innererror": {{}}, "details": [{many}]}}}}"#);
+        let response = RawResponse::from_bytes(StatusCode::BadRequest, Headers::new(), body);
+        let error = ServiceError::read(&response, None, &Scrubber::default(), OffsetDateTime::UNIX_EPOCH);
+        assert_eq!(error.to_string().matches('[').count(), MAX_PARTS);
+    }
+
+    #[test]
     fn the_time_to_wait_is_a_number_or_a_date() {
         let wait = |text| read(429, &[("retry-after", text)], "").retry_after();
         assert_eq!(wait("7"), Some(Duration::from_secs(7)));
         assert_eq!(wait("Wed, 13 Apr 2022 18:09:42 GMT"), Some(Duration::from_secs(30)));
         assert_eq!(wait("Wed, 13 Apr 2022 18:00:00 GMT"), Some(Duration::ZERO));
-        assert_eq!((wait("soon"), wait("-5")), (None, None));
+        assert_eq!((wait("soon"), wait("-5"), wait("")), (None, None, None));
+        assert_eq!(wait("99999999999999999999"), Some(Duration::from_secs(u64::MAX)));
         for name in ["x-ms-retry-after-ms", "retry-after-ms"] {
             let wait = |text| read(429, &[(name, text), ("retry-after", "7")], "").retry_after();
             assert_eq!(wait("1500"), Some(Duration::from_millis(1500)));
             assert_eq!(wait("soon"), Some(Duration::from_secs(7)));
+            assert_eq!(wait("99999999999999999999"), Some(Duration::from_millis(u64::MAX)));
         }
     }
 

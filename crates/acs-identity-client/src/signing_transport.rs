@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use azure_core::error::{Error as TransportError, ErrorKind as TransportKind};
+use azure_core::http::headers::AUTHORIZATION;
 use azure_core::http::policies::{Policy, PolicyResult};
-use azure_core::http::{Body, Context, Request, Transport};
+use azure_core::http::{AsyncRawResponse, Body, Context, Request, Transport};
 use azure_core::time::OffsetDateTime;
+use tokio::time::timeout_at;
 
 use crate::call::Call;
 use crate::endpoint::Endpoint;
@@ -41,15 +43,22 @@ impl Policy for SigningTransport {
             let method = request.method().as_str();
             key.sign(method, self.endpoint.authority(), call.target.as_str(), body, OffsetDateTime::now_utc())
         });
+        let authorization = match &signature {
+            Some([.., (_, authorization)]) => Some(&**authorization),
+            None => request.headers().get_optional_str(&AUTHORIZATION),
+        };
+        if let Some(authorization) = authorization {
+            call.scrubber.add(secret(authorization));
+        }
         // What is final is a copy: the other policies never see what is in it, also if this is dropped half-way.
-        match &self.carrier {
+        let response = match &self.carrier {
             Carrier::Own(http) => {
                 let mut message = Message::new(request, &self.endpoint, &call.target, body.clone())?;
                 for (name, value) in signature.into_iter().flatten() {
                     message.insert(name, &value)?;
                 }
                 call.connecting(message.connection());
-                http.send(message).await
+                http.send(message).await?
             }
             Carrier::Given(transport) => {
                 let mut request = request.clone();
@@ -58,8 +67,21 @@ impl Policy for SigningTransport {
                     request.insert_header(name, value);
                 }
                 call.sent();
-                transport.send(context, &mut request).await
+                transport.send(context, &mut request).await?
             }
+        };
+        if response.status().is_success() {
+            return Ok(response);
         }
+        // A refusal is one also if the rest of it is cut, too long, or does not come.
+        let (status, headers, body) = response.deconstruct();
+        let body = timeout_at(call.end(), body.collect()).await.ok().and_then(Result::ok).unwrap_or_default();
+        Ok(AsyncRawResponse::from_bytes(status, headers, body))
     }
+}
+
+/// What nobody else may read of an `authorization` header: the signature or the token.
+fn secret(authorization: &str) -> &str {
+    let parts = authorization.split_once("&Signature=").or_else(|| authorization.split_once(' '));
+    parts.map_or(authorization, |(_, secret)| secret)
 }

@@ -12,8 +12,9 @@ use azure_core::Bytes;
 use azure_core::error::{Error as TransportError, ErrorKind as TransportKind};
 use azure_core::http::headers::Headers;
 use azure_core::http::{AsyncRawResponse, Request};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::Method;
+use hyper::body::{Body, Incoming};
 use hyper::header::{HOST, HeaderName, HeaderValue};
 use hyper::http::uri::PathAndQuery;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -75,7 +76,7 @@ impl Http {
         Ok(Self(client))
     }
 
-    /// Sends it, and reads the answer to its end.
+    /// Sends it, and reads the answer to its end; that of a refusal is left to be read, as it may come to nothing.
     pub(crate) async fn send(&self, message: Message) -> azure_core::Result<AsyncRawResponse> {
         let response = self.0.request(message.0).await.map_err(|error| {
             // Connections are made before anything is sent.
@@ -83,17 +84,18 @@ impl Http {
             TransportError::new(kind, error)
         })?;
         let (head, body) = response.into_parts();
-        let body = Limited::new(body, MAX_ANSWER)
-            .collect()
-            .await
-            .map_err(|error| TransportError::with_message(TransportKind::Io, format!("no whole answer: {error}")))?;
+        let body = limited(body);
         let mut headers = Headers::new();
         for (name, value) in &head.headers {
             if let Ok(value) = value.to_str() {
                 headers.insert(name.as_str().to_owned(), value.to_owned());
             }
         }
-        Ok(AsyncRawResponse::from_bytes(head.status.as_u16().into(), headers, body.to_bytes()))
+        let status = head.status.as_u16().into();
+        if !head.status.is_success() {
+            return Ok(AsyncRawResponse::new(status, headers, Box::pin(body.into_data_stream())));
+        }
+        Ok(AsyncRawResponse::from_bytes(status, headers, body.collect().await?.to_bytes()))
     }
 }
 
@@ -126,6 +128,13 @@ impl Message {
     pub(crate) fn connection(&mut self) -> CaptureConnection {
         capture_connection(&mut self.0)
     }
+}
+
+fn limited(body: Incoming) -> impl Body<Data = Bytes, Error = TransportError> + Send {
+    Limited::new(body, MAX_ANSWER).map_err(|error| {
+        let kind = if error.is::<LengthLimitError>() { TransportKind::DataConversion } else { TransportKind::Io };
+        TransportError::with_message(kind, format!("no whole answer: {error}"))
+    })
 }
 
 fn bad(what: &str) -> TransportError {

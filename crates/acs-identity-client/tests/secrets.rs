@@ -11,6 +11,8 @@ use std::time::Duration;
 use acs_identity_client::azure_core::credentials::{AccessToken, Secret, TokenCredential, TokenRequestOptions};
 use acs_identity_client::azure_core::error::{Error as TransportError, ErrorKind as TransportKind};
 use acs_identity_client::azure_core::http::RetryOptions;
+use acs_identity_client::azure_core::http::headers::HeaderName;
+use acs_identity_client::azure_core::time::OffsetDateTime;
 use acs_identity_client::{
     CustomIdResolver, IdentityClient, IdentityClientCreateUserAndTokenOptions, IdentityClientCreateUserOptions,
     IdentityClientOptions, TeamsUserToken, TokenScope,
@@ -18,7 +20,7 @@ use acs_identity_client::{
 use acs_identity_core::{AcsId, Error, ErrorKind, Resolver};
 use acs_identity_emulator::{Emulator, Fault};
 use async_trait::async_trait;
-use common::{Answer, Canned, PREVIEW, client, client_on, id, with_version};
+use common::{Answer, Canned, PREVIEW, client, client_on, id, with_transport, with_version};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
 
@@ -94,7 +96,8 @@ impl TokenCredential for Chatty {
 fn echo(status: u16) -> Canned {
     Canned::new(vec![Box::new(move |request| -> Answer {
         let body = String::from_utf8_lossy(&acs_identity_client::azure_core::Bytes::from(request.body())).into_owned();
-        let text = format!("{} and {body}", request.url());
+        let authorization = request.headers().get_optional_str(&HeaderName::from_static("authorization")).unwrap();
+        let text = format!("{} and {authorization} and {body}", request.url());
         if status == 0 {
             return Err(TransportError::with_error(TransportKind::Io, std::io::Error::other(text.clone()), text));
         }
@@ -122,6 +125,45 @@ async fn no_error_shows_what_was_sent_even_if_the_service_repeats_it() {
         assert_eq!(errors.len(), 9, "{status}");
         for error in errors {
             assert_clean(&everything(&error));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Working;
+
+#[async_trait]
+impl TokenCredential for Working {
+    async fn get_token(
+        &self,
+        _: &[&str],
+        _: Option<TokenRequestOptions<'_>>,
+    ) -> acs_identity_client::azure_core::Result<AccessToken> {
+        let later = OffsetDateTime::now_utc() + Duration::from_secs(3600);
+        Ok(AccessToken::new(Secret::new("eyJ-bearer-private"), later))
+    }
+}
+
+#[tokio::test]
+async fn no_error_shows_what_a_request_was_authorized_by() {
+    const ENDPOINT: &str = "https://contoso.communication.azure.com";
+    for status in [0, 400, 401, 429, 500] {
+        for entra in [false, true] {
+            let transport = echo(status);
+            let options = with_transport(transport.clone());
+            let client = match entra {
+                true => IdentityClient::new(ENDPOINT, Arc::new(Working), Some(options)),
+                false => IdentityClient::with_key(ENDPOINT, Secret::new(KEY), Some(options)),
+            }
+            .unwrap();
+            let error = client.create_user(None).await.unwrap_err();
+            let shown = everything(&error);
+            for request in transport.seen() {
+                let sent = request.headers().get_optional_str(&HeaderName::from_static("authorization")).unwrap();
+                let secret = sent.strip_prefix("Bearer ").unwrap_or_else(|| sent.split_once("Signature=").unwrap().1);
+                assert!(!shown.contains(secret), "{secret} in {shown}");
+            }
+            assert!(shown.contains(if entra { "Bearer <" } else { "Signature=<" }), "{shown}");
         }
     }
 }

@@ -38,7 +38,8 @@ impl Statements for PostgresStore {
         CREATE TRIGGER busy BEFORE INSERT ON acs_identity_mappings FOR EACH ROW EXECUTE FUNCTION busy()";
     const HOLD_TABLE: &'static str = "START TRANSACTION; LOCK TABLE acs_identity_mappings";
     const UNDER_WAY: &'static str = "SELECT count(*) FROM pg_stat_activity \
-        WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()";
+        WHERE datname = current_database() AND state = 'active' AND backend_type = 'client backend' \
+        AND pid <> pg_backend_pid()";
 }
 
 impl Statements for MySqlStore {
