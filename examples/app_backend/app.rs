@@ -47,7 +47,7 @@ impl App {
         .await
     }
 
-    /// Deletes all that is the customer's. The session comes last but one: until then, a deletion that failed can be repeated.
+    /// Deletes all that is the customer's. User and sessions come last: until then, a deletion that failed can be repeated.
     pub(crate) async fn delete_account(self: &Arc<Self>, customer: CustomerId) -> Result<(), Refusal> {
         let app = self.clone();
         self.to_its_end(async move {
@@ -56,8 +56,9 @@ impl App {
             let ids = app.accounts.ids(&customer).await?;
             app.inbox.forget(&ids);
             app.accounts.erase(&customer, &ids).await?;
-            app.sessions.end_all(&customer);
+            // In this order, so that no session is begun any more once they are all ended.
             app.users.remove(&customer);
+            app.sessions.end_all(&customer);
             Ok(())
         })
         .await

@@ -13,36 +13,29 @@ mod options;
 mod refusal;
 mod routes;
 mod secret;
+mod serve;
 mod sessions;
 mod stop;
 mod users;
 mod webhook;
 
 use std::env;
-use std::future::IntoFuture;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use acs_identity::cache::ReadThrough;
 use acs_identity::sql::SqliteStore;
-use acs_identity_examples::{Failure, Resource, complain, end, shown};
+use acs_identity_examples::{Failure, Resource, end, shown};
 use tokio::net::TcpListener;
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use accounts::Accounts;
 use app::App;
 use options::Options;
 use secret::Secret;
 use users::Users;
-
-/// How long connections may stay open after a stop.
-const DRAIN: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -77,14 +70,14 @@ async fn run() -> Result<ExitCode, Failure> {
     });
 
     let address = listener.local_addr()?;
-    let outcome = match announce(address, resource.kind(), generated.as_deref()) {
-        Ok(()) => serve(listener, app.clone(), stop).await,
-        Err(error) => Err(error),
-    };
+    let announced = announce(address, resource.kind(), generated.as_deref());
+    if announced.is_ok() {
+        serve::serve(listener, routes::router(app.clone()), stop).await;
+    }
     app.close().await;
     resource.close().await;
     folder.close()?;
-    outcome?;
+    announced?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -93,21 +86,6 @@ async fn open_accounts(resource: &Resource, database: &Path) -> Result<Accounts,
     // By the feed, what another process writes into the same file is seen at once, and not when an answer's lifetime is over.
     let mappings = ReadThrough::builder(store.clone()).feed(store).build();
     Ok(Accounts { client: resource.client().clone(), mappings })
-}
-
-/// Serves until it is told to stop, and then lets the requests under way end.
-async fn serve(listener: TcpListener, app: Arc<App>, stop: impl Future<Output = ()>) -> io::Result<()> {
-    let ending = CancellationToken::new();
-    let server = axum::serve(listener, routes::router(app));
-    let mut server = pin!(server.with_graceful_shutdown(ending.clone().cancelled_owned()).into_future());
-    tokio::select! {
-        ended = &mut server => return ended,
-        () = stop => ending.cancel(),
-    }
-    timeout(DRAIN, server).await.unwrap_or_else(|_| {
-        complain("connections that were still open at the end were cut");
-        Ok(())
-    })
 }
 
 /// Says where the server is, and how to try it. Only a secret that was made for this run is printed.

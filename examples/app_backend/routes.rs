@@ -68,7 +68,8 @@ async fn login(State(app): State<Arc<App>>, body: Body<Credentials>) -> Result<J
     if !app.users.check(&customer, &password) {
         return Err(Refusal::wrong_credentials());
     }
-    let session = app.sessions.begin(customer).map_err(|failure| Refusal::internal(&failure))?;
+    let session = app.sessions.begin(customer, &app.users).map_err(|failure| Refusal::internal(&failure))?;
+    let session = session.ok_or_else(Refusal::wrong_credentials)?;
     Ok(Json(json!({ "session": session, "expiresInSeconds": sessions::LIFETIME.as_secs() })))
 }
 

@@ -9,6 +9,7 @@ use acs_identity_examples::Failure;
 use ring::digest::{SHA256, digest};
 
 use crate::secret;
+use crate::users::Users;
 
 /// How long a session lasts.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(8 * 3600);
@@ -34,13 +35,17 @@ impl Session {
 }
 
 impl Sessions {
-    /// Begins a session, and returns its token.
+    /// Begins a session, and returns its token; none if the account was deleted since the password was checked.
     ///
     /// # Errors
     /// If the system has no random numbers.
-    pub(crate) fn begin(&self, customer: CustomerId) -> Result<String, Failure> {
+    pub(crate) fn begin(&self, customer: CustomerId, users: &Users) -> Result<Option<String>, Failure> {
         let token = secret::random()?;
         let mut sessions = self.sessions();
+        // While nobody else is at the sessions: who is removed after this has them ended after this.
+        if !users.exists(&customer) {
+            return Ok(None);
+        }
         sessions.retain(|_, session| !session.is_over());
         let of_user = || sessions.iter().filter(|(_, session)| session.customer == customer);
         if of_user().count() >= MAX_PER_USER
@@ -49,7 +54,7 @@ impl Sessions {
             sessions.remove(&oldest);
         }
         sessions.insert(hash(&token), Session { customer, since: Instant::now() });
-        Ok(token)
+        Ok(Some(token))
     }
 
     /// Whose session this token is of, if it is not over.
@@ -76,4 +81,25 @@ fn hash(token: &str) -> Hash {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
     hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::users::DEMO;
+
+    #[test]
+    fn an_account_that_is_deleted_between_password_and_session_gets_no_session() {
+        let (users, sessions) = (Users::demo().unwrap(), Sessions::default());
+        let [alice, bob] = DEMO.map(|(customer, password)| {
+            let customer = CustomerId::new(customer).unwrap();
+            assert!(users.check(&customer, password));
+            customer
+        });
+        users.remove(&alice);
+        sessions.end_all(&alice);
+        assert_eq!(sessions.begin(alice, &users).unwrap(), None);
+        let token = sessions.begin(bob.clone(), &users).unwrap().unwrap();
+        assert_eq!((sessions.customer(&token), sessions.sessions().len()), (Some(bob), 1));
+    }
 }

@@ -13,6 +13,7 @@ use server::{ALICE, BOB, SECRET, Server, example, message};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 const SLOW: Duration = Duration::from_millis(500);
 
@@ -153,6 +154,24 @@ async fn an_idle_connection_does_not_hold_it_up_when_it_stops() {
     let mut idle = TcpStream::connect(server.address()).await.expect("a connection");
     idle.write_all(&message("GET", "/", &[], b"")).await.expect("the request is sent");
     assert_ne!(idle.read(&mut [0; 4096]).await.expect("a reply"), 0);
+    // It would complain about a connection that it had to cut.
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn half_a_request_neither_keeps_its_connection_nor_holds_the_end_up() {
+    let emulator = Emulator::start().await.expect("an emulator");
+    let server = Server::start(&emulator).await;
+    let half = async || {
+        let mut connection = TcpStream::connect(server.address()).await.expect("a connection");
+        connection.write_all(b"POST /login HT").await.expect("half a head is sent");
+        connection
+    };
+    let mut first = half().await;
+    let ended = timeout(Duration::from_secs(60), first.read_to_end(&mut Vec::new())).await;
+    assert!(ended.is_ok(), "the server waits for the other half");
+    server.session(ALICE).await;
+    let _second = half().await;
     // It would complain about a connection that it had to cut.
     server.stop().await;
 }

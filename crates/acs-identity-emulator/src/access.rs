@@ -80,6 +80,9 @@ pub(crate) fn entra_assignments(service: &Service, request: AuthorizedRequest<'_
     }
     // All are read before the first one is written.
     let changes = request.body?.objects()?.into_iter().map(|(object, body)| {
+        if object.is_empty() {
+            return Err(Refusal::validation("body", "An object ID must not be empty."));
+        }
         let assignment = body.map(|body| Assignment::read(&object, None, &body)).transpose()?;
         Ok((object, assignment))
     });

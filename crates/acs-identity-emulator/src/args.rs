@@ -100,7 +100,25 @@ impl Args {
             }
             args.end_of_option(&name)?;
         }
+        read.check_faults()?;
         Ok(read)
+    }
+
+    /// Refuses what says more of a fault, but without the fault.
+    fn check_faults(&self) -> Result<()> {
+        let cuts = self.cut_before_rate.or(self.cut_after_rate);
+        let is_any = self.latency.is_some() || self.error_rate.or(cuts).is_some();
+        let is_error = self.error_rate.is_some();
+        for (is_given, is_fine, told) in [
+            (self.error_status.is_some(), is_error, "--error-status needs --error-rate"),
+            (self.retry_after.is_some(), is_error, "--retry-after needs --error-rate"),
+            (self.fault_operation.is_some(), is_any, "--fault-operation needs a fault, such as --error-rate"),
+        ] {
+            if is_given && !is_fine && !self.help && !self.version {
+                return Err(Error::invalid_input(told));
+            }
+        }
+        Ok(())
     }
 
     /// The emulator that they ask for.
@@ -251,6 +269,12 @@ mod tests {
         assert!(refusal(&["--error-status", "200"]).contains("400 to 599"));
         assert!(refusal(&["--fault-operation", "create"]).contains("create-user"));
         assert_eq!(refusal(&["--bearer=yes"]), "--bearer takes no value");
+        assert_eq!(refusal(&["--error-status", "429", "--latency", "1"]), "--error-status needs --error-rate");
+        assert_eq!(refusal(&["--retry-after=1", "--cut-after-rate=1"]), "--retry-after needs --error-rate");
+        assert!(refusal(&["--fault-operation", "create-user"]).starts_with("--fault-operation needs a fault"));
+        for fault in ["--latency=0", "--error-rate=0", "--cut-before-rate=0", "--cut-after-rate=0"] {
+            assert!(read(&["--fault-operation", "create-user", fault]).is_ok(), "{fault}");
+        }
     }
 
     #[test]

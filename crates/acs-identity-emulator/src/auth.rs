@@ -20,6 +20,9 @@ const CONTENT_HASH: &str = "x-ms-content-sha256";
 pub(crate) fn check(key: &hmac::Key, request: &Request, now: Timestamp, skew: Duration) -> Result<(), Refusal> {
     let (date_header, signature) = authorization(request.header("authorization"))
         .ok_or_else(|| Refusal::denied("there is no HMAC-SHA256 authorization header in one of the two known forms"))?;
+    if request.is_repeated(date_header) || request.is_repeated(CONTENT_HASH) {
+        return Err(Refusal::denied("a header that is signed is there more than once"));
+    }
     let date = request.header(date_header);
     let said_hash = request.header(CONTENT_HASH);
     let host = request.header("host");

@@ -113,9 +113,12 @@ impl Route {
     pub(crate) fn of(path: &str) -> Option<Self> {
         let segments = path.strip_prefix('/')?.split('/').map(decoded).collect::<Option<Vec<_>>>()?;
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        if segments.contains(&"") {
+            return None;
+        }
         Some(match segments[..] {
             ["identities"] => Self::Identities,
-            ["identities", id] if !id.is_empty() => Self::Identity(id.into()),
+            ["identities", id] => Self::Identity(id.into()),
             ["identities", id, ":issueAccessToken"] => Self::IssueToken(id.into()),
             ["identities", id, ":revokeAccessTokens"] => Self::RevokeTokens(id.into()),
             ["teamsUser", ":exchangeAccessToken"] => Self::TeamsUser,
@@ -201,6 +204,10 @@ mod tests {
             "",
             "/",
             "/identities/",
+            "//identities",
+            "/identities//:issueAccessToken",
+            "/access/entra/assignments/",
+            "/access/teamsExtension/tenants//assignments/o",
             "/Identities",
             "/identities/a/b",
             "/identities/%",

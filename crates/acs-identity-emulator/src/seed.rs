@@ -1,9 +1,11 @@
 //! The users that are there from the beginning.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use acs_identity_core::{AcsId, Error, Redacted, Result, Timestamp};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::identities;
 use crate::random::Ids;
@@ -47,7 +49,10 @@ impl Seed {
     /// # Errors
     /// `InvalidInput` if the text is something else. It says in which line.
     pub fn from_json(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|error| {
+        /// Of the same shape, but only from objects: the derived code takes lists of their values, too.
+        type Objects = HashMap<String, Vec<HashMap<String, IgnoredAny>>>;
+        let seed = serde_json::from_str::<Objects>(text).and_then(|_| serde_json::from_str(text));
+        seed.map_err(|error| {
             // Its text is no source of this one: it may quote what is private.
             let what = if error.is_data() { "of the documented form" } else { "JSON" };
             let place = format!("line {}, column {}", error.line(), error.column());
@@ -107,6 +112,9 @@ mod tests {
             ("", "not JSON at line 1, column 0"),
             (r#"{"users": [hidden]}"#, "not JSON at line 1, column 12"),
             (r#""hidden""#, "not of the documented form at line 1, column 8"),
+            ("[]", "not of the documented form at line 1"),
+            (r#"[[{"customId": "hidden"}]]"#, "not of the documented form at line 1"),
+            (r#"{"users": [[null, "hidden"]]}"#, "not of the documented form at line 1"),
             ("{\"users\": [\n\"hidden\"]}", "not of the documented form at line 2, column 8"),
             (r#"{"hidden": []}"#, "not of the documented form at line 1, column 9"),
             (r#"{"users": [{"hidden": "hidden"}]}"#, "not of the documented form at line 1, column 20"),

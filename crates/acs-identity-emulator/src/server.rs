@@ -1,4 +1,5 @@
-//! Connections: HTTP/1.1 on a socket, within limits that a hostile client cannot get around.
+//! Connections: HTTP/1.1 on a socket, with limits of what each can take. Who opens as many as there may be shuts the
+//! others out for a while: the emulator is for one machine, and does not tell its clients apart.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -22,14 +23,18 @@ use crate::service::{Cut, Service};
 
 /// The most bytes of a body. The largest that makes sense holds a token of Entra ID.
 const MAX_BODY: usize = 64 << 10;
-/// The most bytes of a request's head.
+/// A head of this many bytes is read. What comes at once with the last of them may make it longer, but never twice as
+/// long.
 const MAX_HEAD: usize = 32 << 10;
 const MAX_HEADERS: usize = 100;
 /// The most connections at a time; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 1024;
-/// How long a head may take, which is also how long a connection may be idle.
+/// How long a head may take, which is also how long a connection may be idle: longer than most clients keep one, so
+/// that they do not send a request just as it ends.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may pause that goes on with a body which is refused already.
+const LINGER: Duration = Duration::from_secs(1);
 /// How long the requests under way may take after a stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two tries to accept, when the system has no more sockets.
@@ -95,13 +100,21 @@ async fn answer(service: Arc<Service>, request: HttpRequest<Incoming>) -> Result
 
 /// Reads the body. A refusal says why it could not be read.
 async fn read(request: HttpRequest<Incoming>) -> (Request, Option<Refusal>) {
-    let (head, body) = request.into_parts();
-    let read = timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await;
+    let (head, mut body) = request.into_parts();
+    let read = timeout(BODY_TIMEOUT, Limited::new(&mut body, MAX_BODY).collect()).await;
     let (body, refusal) = match read {
         Ok(Ok(body)) => (body.to_bytes(), None),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => (Bytes::new(), Some(Refusal::too_large(MAX_BODY))),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            tokio::spawn(timeout(BODY_TIMEOUT, drain(body)));
+            (Bytes::new(), Some(Refusal::too_large(MAX_BODY)))
+        }
         Ok(Err(_)) => (Bytes::new(), Some(Refusal::validation("body", "The request body could not be read."))),
         Err(_) => (Bytes::new(), Some(Refusal::timeout())),
     };
     (Request { method: head.method, uri: head.uri, headers: head.headers, body }, refusal)
+}
+
+/// Takes the rest of a body, so that a client gets its answer that looks for none before it has sent all.
+async fn drain(mut body: Incoming) {
+    while let Ok(Some(Ok(_))) = timeout(LINGER, body.frame()).await {}
 }

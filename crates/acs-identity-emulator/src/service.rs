@@ -153,6 +153,12 @@ impl Service {
     /// and the time that all of the request is done at.
     fn check(&self, http: &Request, operation: Operation) -> Result<(&'static ApiVersion, Timestamp), Refusal> {
         let now = self.clock.now();
+        if http.is_repeated("host") {
+            return Err(Refusal::validation("Host", "There is more than one Host header."));
+        }
+        if http.is_repeated("authorization") {
+            return Err(Refusal::denied("there is more than one authorization header"));
+        }
         match http.bearer() {
             // Its token is looked at by the operation.
             Some(_) if operation.is_called_by_a_user() || self.bearer => {}

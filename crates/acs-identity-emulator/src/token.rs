@@ -133,7 +133,8 @@ fn encode(bytes: &[u8]) -> String {
 /// A token of Entra ID, of which only these are looked at. Its signature is not: the emulator has nobody to ask.
 #[derive(Deserialize)]
 pub(crate) struct EntraClaims {
-    exp: u64,
+    /// In seconds; it may have a fraction (RFC 7519, section 2).
+    exp: f64,
     pub(crate) oid: Option<String>,
     pub(crate) tid: Option<String>,
     appid: Option<String>,
@@ -152,7 +153,8 @@ impl EntraClaims {
     }
 
     pub(crate) fn expires_on(&self) -> Timestamp {
-        Timestamp::from_micros(self.exp.saturating_mul(1_000_000))
+        // What is before 1970 or after all timestamps becomes the first or the last one.
+        Timestamp::from_micros((self.exp * 1e6) as u64)
     }
 
     /// The application that it was issued to: `appid` in version 1 of these tokens, `azp` in version 2.

@@ -3,6 +3,8 @@
 mod common;
 
 use acs_identity_emulator::Emulator;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::{Answer, Call, MINUTE, PREVIEW, STABLE, claims, created, post, send};
 use serde_json::{Value, json};
 
@@ -41,6 +43,13 @@ async fn a_teams_token_is_exchanged_for_one_that_expires_with_it() {
     // Nobody of the resource was created.
     assert!(emulator.users().is_empty());
     assert_eq!(emulator.tokens_of("8:orgid:o").len(), 1);
+
+    // A date in a JWT may have a fraction (RFC 7519, section 2).
+    let exp = claims(&token)["exp"].as_u64().unwrap();
+    let payload = URL_SAFE_NO_PAD.encode(json!({ "exp": exp as f64 + 0.5 }).to_string());
+    let answer = exchange(&body(&format!("e30.{payload}.x"), "a", "o")).await;
+    assert_eq!(claims(answer.json()["token"].as_str().unwrap())["exp"], exp);
+    assert!(answer.json()["expiresOn"].as_str().unwrap().ends_with(".5000000+00:00"), "{answer:?}");
 
     let expired = emulator.entra_token("t", "o", "a", std::time::Duration::ZERO);
     for wrong in ["", "text", "a.b", "a.b.c", &format!("{token}.x"), &expired] {
@@ -120,6 +129,7 @@ async fn entra_assignments_are_listed_put_patched_and_deleted() {
     let wrong = json!({ "p": null, "q": one("robot") });
     assert_eq!(call(&emulator, "PATCH", ENTRA, &wrong).await.status, 400);
     assert_eq!(call(&emulator, "PATCH", ENTRA, &json!({ "p": 1 })).await.status, 400);
+    assert_eq!(call(&emulator, "PATCH", ENTRA, &json!({ "": one("user") })).await.status, 400);
     assert_eq!(call(&emulator, "GET", ENTRA, &Value::Null).await.json(), answer.json());
     assert_eq!(call(&emulator, "PATCH", ENTRA, &json!({ "p": null })).await.status, 204);
     assert_eq!(call(&emulator, "DELETE", &path("t"), &Value::Null).await.status, 204);

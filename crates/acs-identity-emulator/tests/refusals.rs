@@ -74,6 +74,34 @@ async fn a_wrong_signature_a_stale_date_and_a_changed_body_are_refused() {
 }
 
 #[tokio::test]
+async fn a_header_that_is_signed_counts_only_if_it_is_there_once() {
+    let emulator = Emulator::builder().bearer(true).start().await.unwrap();
+    for date_header in ["x-ms-date", "date"] {
+        for (twice, refused) in [
+            ("x-ms-date", (date_header == "x-ms-date").then_some(DENIED)),
+            ("date", (date_header == "date").then_some(DENIED)),
+            ("x-ms-content-sha256", Some(DENIED)),
+            ("authorization", Some(DENIED)),
+            ("host", Some("400 ValidationError: There is more than one Host header. (Host)")),
+        ] {
+            let mut call = create(&emulator);
+            call.date_header = date_header;
+            let second = if twice == "authorization" { "Bearer any" } else { "Mon, 01 Jan 2024 00:00:00 GMT" };
+            call.more.push((twice, second.into()));
+            let answer = call.send(&emulator).await;
+            match refused {
+                Some(error) => assert_eq!(answer.error(), error, "{twice}"),
+                None => assert_eq!(answer.status, 201, "{twice} is not what is signed"),
+            }
+        }
+    }
+    let target = format!("/identities?api-version={STABLE}");
+    let bearers = [("Authorization", "Bearer a".to_owned()), ("Authorization", "Bearer b".to_owned())];
+    assert_eq!(send(&emulator, "POST", &target, &bearers, "").await.unwrap().error(), DENIED);
+    assert_eq!(send(&emulator, "POST", &target, &bearers[..1], "").await.unwrap().status, 201);
+}
+
+#[tokio::test]
 async fn an_error_has_the_services_form_byte_for_byte() {
     let emulator = Emulator::start().await.unwrap();
     let denied = post(&emulator, &path(FOREIGN, "/:revokeAccessTokens"), STABLE, "").await;
@@ -188,7 +216,17 @@ async fn each_version_knows_its_operations_and_fields() {
 #[tokio::test]
 async fn other_paths_methods_and_bodies_are_refused() {
     let emulator = Emulator::start().await.unwrap();
-    for target in ["/", "/chat/threads", "/identities/", "/identities/%ff", "/access"] {
+    for target in [
+        "/",
+        "/chat/threads",
+        "/identities/",
+        "/identities//:issueAccessToken",
+        "/identities/%ff",
+        "/access",
+        "/access/entra/assignments/",
+        "/access/teamsExtension/tenants//assignments/o",
+        "/access/teamsExtension/tenants/t/assignments/",
+    ] {
         let answer = send(&emulator, "GET", &format!("{target}?api-version={STABLE}"), &[], "").await.unwrap();
         assert_eq!(answer.error(), "404 NotFound: The service has nothing at this path. (-)");
     }
