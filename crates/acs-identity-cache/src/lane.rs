@@ -10,8 +10,8 @@
 //! [`barriers`](crate::barriers)). Nobody joins a flight that has been taken out, or that began before a barrier which may turn out to count for it.
 
 mod load;
+mod stripe;
 
-use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,13 +22,12 @@ use crate::barriers::{Barriers, Key, Side};
 use crate::clock::Time;
 use crate::counters::{Counters, Event};
 use crate::flight::{Flight, NOT_BEGUN, Seat};
-use crate::sync::{AtomicU64, Guard, Mutex, MutexGuard, Ordering, is_on, lock};
+use crate::sync::{AtomicU64, Guard, MutexGuard, Ordering, is_on, lock};
 use crate::table::{Entry, Hashed, Table, TableKind};
 use crate::values::{Cached, Kept, micros};
 pub(crate) use load::Load;
+use stripe::{Flights, Stripe};
 
-/// The flights of a lane are parted by their key's hash, each part with a lock of its own. (The bars of a side are too, in
-/// shards; its places are no parts, but all that is kept of a key that was stamped. See [`barriers`](crate::barriers).)
 const STRIPES: usize = 64;
 
 /// How long, and how many, answers are kept.
@@ -46,16 +45,6 @@ pub(crate) struct Limits {
     pub(crate) load_deadline: Duration,
     pub(crate) capacity: u64,
     pub(crate) absent_capacity: u64,
-}
-
-/// The loads of each key that may still be stored: the last may be joined, others are older.
-type Flights<K, V> = HashMap<K, Vec<Arc<Flight<V>>>, RandomState>;
-
-/// The loads of those keys that share a lock.
-struct Stripe<K, V> {
-    flights: Mutex<Flights<K, V>>,
-    /// How many answers were stored under the lock.
-    stored: AtomicU64,
 }
 
 pub(crate) struct Lane<K: Key, V: Cached> {
@@ -94,7 +83,7 @@ impl<K: Key, V: Cached> Lane<K, V> {
         Self {
             known: Table::new(table, limits.capacity, V::Kept::weight, V::Kept::HEAVIEST, counters.clone()),
             absent: Table::new(table, limits.absent_capacity, |_| 1, 1, counters.clone()),
-            stripes: (0..STRIPES).map(|_| Stripe { flights: Mutex::default(), stored: AtomicU64::new(0) }).collect(),
+            stripes: (0..STRIPES).map(|_| Stripe::new()).collect(),
             barriers,
             last_begun: AtomicU64::new(0),
             limits,
@@ -212,17 +201,14 @@ impl<K: Key, V: Cached> Lane<K, V> {
 
     fn join_or_lead(self: &Arc<Self>, flights: &mut Flights<K, V>, key: &K) -> Result<Load<K, V>, Arc<Flight<V>>> {
         let now = self.time.now();
-        if let Some(flight) = flights.get(key).and_then(|of_key| of_key.last())
+        if let Some(flight) = flights.last(key)
             && K::side(&self.barriers).is_joinable(flight.born())
             && (self.is_young(flight, now) || !is_on(Guard::JoinedWhileYoung))
         {
             return Err(flight.clone());
         }
         let flight = Arc::new(Flight::new(now));
-        match flights.get_mut(key) {
-            Some(older) => older.push(flight.clone()),
-            None => drop(flights.insert(key.clone(), vec![flight.clone()])),
-        }
+        flights.add(key, flight.clone());
         Ok(Load::new(self.clone(), key.clone(), flight))
     }
 
@@ -243,7 +229,7 @@ impl<K: Key, V: Cached> Lane<K, V> {
     pub(crate) fn forget(&self, key: &K) {
         let hashed = self.hashed(key);
         let mut flights = self.lock(hashed);
-        flights.remove(key);
+        flights.forget(key);
         self.known.remove(hashed);
         self.absent.remove(hashed);
     }
@@ -264,7 +250,7 @@ impl<K: Key, V: Cached> Lane<K, V> {
         let stripe = self.stripe(hashed);
         let mut flights = lock(&stripe.flights);
         // With those that are older: none of them is to take the place of this answer.
-        if !take_out(&mut flights, key, flight, true) && is_on(Guard::FlightIsTheKeys) {
+        if !flights.take_out(key, flight, true) && is_on(Guard::FlightIsTheKeys) {
             return false;
         }
         let is_absent = value.is_absent();
@@ -299,19 +285,12 @@ impl<K: Key, V: Cached> Lane<K, V> {
 
     /// Takes a flight out that has failed, so that the next caller tries again.
     fn give_up(&self, key: &K, flight: &Arc<Flight<V>>) {
-        take_out(&mut self.lock(self.hashed(key)), key, flight, false);
+        self.lock(self.hashed(key)).take_out(key, flight, false);
     }
 
     /// Takes a flight out that nobody waits for; whether it was so.
     fn give_up_unwanted(&self, key: &K, flight: &Arc<Flight<V>>) -> bool {
-        let mut flights = self.lock(self.hashed(key));
-        // One is the load's, and one is here. While the lock is held nobody joins.
-        let here = flights.get(key).is_some_and(|of_key| of_key.iter().any(|one| Arc::ptr_eq(one, flight)));
-        let is_unwanted = Arc::strong_count(flight) <= 1 + usize::from(here);
-        if is_unwanted {
-            take_out(&mut flights, key, flight, false);
-        }
-        is_unwanted
+        self.lock(self.hashed(key)).take_out_unwanted(key, flight)
     }
 
     /// In microseconds.
@@ -341,17 +320,6 @@ impl<K: Key, V: Cached> Lane<K, V> {
     fn lock(&self, key: Hashed<&K>) -> MutexGuard<'_, Flights<K, V>> {
         lock(&self.stripe(key).flights)
     }
-}
-
-/// Takes a flight out, if it is there, and on request those that are older.
-fn take_out<K: Key, V>(flights: &mut Flights<K, V>, key: &K, flight: &Arc<Flight<V>>, with_older: bool) -> bool {
-    let Some(of_key) = flights.get_mut(key) else { return false };
-    let Some(at) = of_key.iter().position(|one| Arc::ptr_eq(one, flight)) else { return false };
-    of_key.drain(if with_older { 0 } else { at }..=at);
-    if of_key.is_empty() {
-        flights.remove(key);
-    }
-    true
 }
 
 #[cfg(all(test, not(acs_identity_model)))]
