@@ -45,6 +45,8 @@ async fn obey(cache: &Cache, words: &[&str]) -> Result<String> {
                 .collect::<Result<_>>()?;
             for links in links.chunks(2000) {
                 cache.link_many(links).await.into_iter().collect::<Result<Vec<_>>>()?;
+                // So that who looks often keeps up.
+                tokio::time::sleep(std::time::Duration::from_millis(150)).await;
             }
         }
         _ => return Err(Error::invalid_input("no such command")),
