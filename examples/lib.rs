@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use acs_identity::Excerpt;
 
-pub use resource::{Resource, told};
+pub use resource::{Resource, from_environment, told};
 
 /// Whatever can go wrong in an example; its text is one sentence.
 pub type Failure = Box<dyn Error>;

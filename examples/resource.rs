@@ -34,7 +34,7 @@ impl Resource {
             let client = IdentityClient::from_connection_string(text, Some(options));
             client.map_err(|error| Failure::from(error.message()))
         };
-        match connection_string.or_else(|| env::var_os(CONNECTION_STRING)) {
+        match connection_string.or_else(from_environment) {
             Some(text) => {
                 let text = text.into_string().map_err(|_| "the connection string is not UTF-8")?;
                 Ok(Self { client: connect(&text)?, emulator: None })
@@ -66,6 +66,11 @@ impl Resource {
             emulator.stop().await;
         }
     }
+}
+
+/// The connection string in the environment. One that is empty is none: it is how some shells and services leave a variable unset.
+pub fn from_environment() -> Option<OsString> {
+    env::var_os(CONNECTION_STRING).filter(|text| !text.is_empty())
 }
 
 /// An error with what ACS said, in one line. Neither has an ID, a token or a key in it.

@@ -37,6 +37,15 @@ async fn without_options_a_user_of_an_emulator_gets_a_token_which_is_not_shown()
 }
 
 #[tokio::test]
+async fn an_empty_variable_is_an_unset_one() {
+    let mut command = example(&[]);
+    command.env("ACS_CONNECTION_STRING", "");
+    let run = run(command).await;
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    assert!(told(&run, "resource").is_some_and(|kind| kind.starts_with("an emulator")), "{run:?}");
+}
+
+#[tokio::test]
 async fn the_connection_string_is_taken_from_either_place_and_not_printed() {
     let emulator = Emulator::start().await.expect("an emulator");
     let text = emulator.connection_string();
@@ -50,7 +59,7 @@ async fn the_connection_string_is_taken_from_either_place_and_not_printed() {
         assert!(emulator.is_token_valid(token));
         assert_eq!(told(&run, "token length"), Some(format!("{} bytes", token.len()).as_str()));
         assert!(emulator.user(told(&run, "ACS ID").expect("an ID")).is_some());
-        assert!(!run.stdout.contains(emulator.key()));
+        assert!(!run.stdout.contains(&emulator.key()));
     }
     assert_eq!(emulator.users().len(), 2);
 }

@@ -15,7 +15,6 @@ mod routes;
 mod secret;
 mod serve;
 mod sessions;
-mod stop;
 mod users;
 mod webhook;
 
@@ -27,6 +26,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use acs_identity::cache::ReadThrough;
+use acs_identity::emulator::stop_signal;
 use acs_identity::sql::SqliteStore;
 use acs_identity_examples::{Failure, Resource, end, shown};
 use tokio::net::TcpListener;
@@ -48,7 +48,7 @@ async fn run() -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     };
     // Listening for signals begins before anybody is told that the server runs.
-    let stop = stop::signal()?;
+    let stop = stop_signal()?;
     let port = options.port;
     // This machine alone: passwords and tokens need TLS, which a proxy in front of a real server has.
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use acs_identity::Excerpt;
-use acs_identity_examples::{Failure, option_name};
+use acs_identity_examples::{Failure, from_environment, option_name};
 
 pub(crate) const HELP: &str = "\
 A backend for an application of Azure Communication Services (ACS): users sign in and get access tokens, ACS IDs are
@@ -56,9 +56,7 @@ impl Options {
                 _ => return Err(format!("there is no option {}; see --help", option_name(&arg)).into()),
             }
         }
-        if options.connection_string.is_none() {
-            options.connection_string = env::var_os("ACS_CONNECTION_STRING");
-        }
+        options.connection_string = options.connection_string.or_else(from_environment);
         if options.connection_string.is_some() && options.database.is_none() {
             let why = "the users of a resource outlast this program, and so must their mappings";
             return Err(format!("--database is missing: {why}; see --help").into());

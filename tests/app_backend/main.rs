@@ -191,7 +191,7 @@ async fn nothing_secret_is_printed() {
     assert!(run.stderr.starts_with("error: ") && run.stderr.lines().count() == 1, "{}", run.stderr);
     let texts = [&run.stdout, &run.stderr, &refused.body.to_string()];
     let id = reply.text("acsId");
-    for secret in [&session, &reply.text("token"), &id, BOB.0, BOB.1, SECRET, emulator.key()] {
+    for secret in [&session, &reply.text("token"), &id, BOB.0, BOB.1, SECRET, &emulator.key()] {
         assert!(texts.iter().all(|text| !text.contains(secret)), "{secret} is in {texts:?}");
     }
 }
@@ -229,6 +229,11 @@ async fn it_is_refused_in_one_sentence_what_it_cannot_do() {
     real.env("ACS_CONNECTION_STRING", "endpoint=https://hidden/;accesskey=hidden");
     let run = Run::from(real.output().await.expect("it runs"));
     assert!(run.refusal().contains("--database is missing") && !run.stderr.contains("hidden"), "{run:?}");
+    // An empty variable is an unset one: the file is asked for with a resource alone.
+    let mut unset = example(&["--port", &port]);
+    unset.env("ACS_CONNECTION_STRING", "");
+    let run = Run::from(unset.output().await.expect("it runs"));
+    assert!(run.refusal().contains(&format!("port {port}: ")), "{run:?}");
     let help = Run::from(example(&["--help"]).output().await.expect("it runs"));
     assert!(help.code == Some(0) && help.stdout.contains("--database FILE"), "{help:?}");
 }

@@ -23,6 +23,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::call::Call;
 use crate::endpoint::{Endpoint, segment};
 use crate::error::{CallInfo, Effect};
+use crate::models::Object;
 use crate::retry::{RetryGuard, pipeline_options};
 use crate::scrubber::Scrubber;
 use crate::signing::AccessKey;
@@ -189,18 +190,17 @@ impl IdentityClient {
         options: ClientMethodOptions<'_>,
     ) -> Result<Answer> {
         let inner = &*self.0;
-        let (path, shown, user) = match operation.target {
-            Target::Users => ("/identities".into(), "/identities".into(), None),
-            Target::TeamsUser => {
-                let path = "/teamsUser/:exchangeAccessToken";
-                (path.into(), path.into(), None)
-            }
-            Target::User(user, verb) => {
-                let at = |id: &str| format!("/identities/{id}{verb}");
-                (at(&segment(user)?), at(REDACTED_PATTERN), Some(user.as_str()))
-            }
+        let (before, user, after) = match operation.target {
+            Target::Users => ("/identities", None, ""),
+            Target::TeamsUser => ("/teamsUser/:exchangeAccessToken", None, ""),
+            Target::User(user, verb) => ("/identities/", Some(user), verb),
         };
-        let target = inner.endpoint.target(&path).map_err(|_| Error::invalid_input("the ACS ID fits in no address"))?;
+        let segment = user.map(segment).transpose()?;
+        let target = inner.endpoint.target([before, segment.as_deref().unwrap_or_default(), after]);
+        let target = target.map_err(|_| Error::invalid_input("the ACS ID fits in no address"))?;
+        let hidden = user.map_or("", |_| REDACTED_PATTERN);
+        let mut shown = inner.endpoint.url(&[before, hidden, after].concat());
+        let user = user.map(AcsId::as_str);
         let info = CallInfo {
             operation: operation.name,
             effect: operation.effect,
@@ -211,14 +211,13 @@ impl IdentityClient {
         let deadline = Instant::now() + inner.deadline;
         let call = Arc::new(Call::new(info, target, scrubber, deadline));
 
-        let mut shown = inner.endpoint.url(&shown);
         if !inner.signed {
             // The policy for bearer tokens refuses plain addresses, also of this machine, which are fine.
             let _ = shown.set_scheme("https");
         }
         let mut request = Request::new(shown, operation.method);
         request.insert_header(ACCEPT, "application/json");
-        // As the policy for it would do, which looks for the header first at some cost.
+        // As the policy for it would do, to which a header that is missing costs an error, perhaps with a backtrace.
         match options.context.value::<ClientRequestId>() {
             Some(id) if HeaderValue::from_str(id.value().as_str()).is_err() => {
                 return Err(Error::invalid_input("the client request ID is not allowed in a header"));
@@ -259,8 +258,8 @@ pub(crate) struct Answer {
 impl Answer {
     /// Its body. What is wrong with one is not said in full: a token may be in it.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_slice(self.response.body())
-            .map_err(|_| self.unreadable("it is not the JSON that was expected"))
+        let read: serde_json::Result<Object<T>> = serde_json::from_slice(self.response.body());
+        read.map(|Object(value)| value).map_err(|_| self.unreadable("it is not the JSON that was expected"))
     }
 
     /// The error for a body in which something is missing.

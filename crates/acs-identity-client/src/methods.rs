@@ -42,7 +42,7 @@ impl IdentityClient {
         let body =
             custom_id.map(|_| CreateRequest { custom_id, create_token_with_scopes: None, expires_in_minutes: None });
         let answer = self.send(create("create_user", custom_id, body), options.method_options).await?;
-        Ok(answer.read::<Created>()?.identity.made_with(options.custom_id))
+        made(&answer, answer.read::<Created>()?.identity.0, options.custom_id)
     }
 
     /// Makes a user and its first token in one call. Otherwise as [`create_user`](Self::create_user) and
@@ -67,7 +67,7 @@ impl IdentityClient {
         let answer = self.send(create("create_user_and_token", custom_id, Some(body)), options.method_options).await?;
         let created: Created = answer.read()?;
         let token = created.access_token.ok_or_else(|| answer.unreadable("it has no token"))?;
-        Ok(UserAndToken { user: created.identity.made_with(options.custom_id), token: token.into() })
+        Ok(UserAndToken { user: made(&answer, created.identity.0, options.custom_id)?, token: token.0.into() })
     }
 
     /// Gives a user an access token. Tokens that it has already stay valid.
@@ -241,6 +241,10 @@ fn create<'a>(
         body,
         private: custom_id.into_iter().collect(),
     }
+}
+
+fn made(answer: &Answer, user: WireUser, custom_id: Option<CustomerId>) -> Result<User> {
+    user.made_with(custom_id).ok_or_else(|| answer.unreadable("it is about another custom ID"))
 }
 
 fn token(answer: &Answer) -> Result<AccessToken> {

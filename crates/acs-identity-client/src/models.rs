@@ -1,11 +1,14 @@
 //! What goes to the service and what comes back.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use acs_identity_core::{AcsId, CustomerId, Error, Redacted, Result};
 use azure_core::credentials::{AccessToken, Secret};
 use azure_core::time::{OffsetDateTime, parse_rfc3339};
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// A user of ACS, as the Identity service knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,8 +62,31 @@ pub(crate) struct ExchangeRequest<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Created {
-    pub(crate) identity: WireUser,
-    pub(crate) access_token: Option<WireToken>,
+    pub(crate) identity: Object<WireUser>,
+    pub(crate) access_token: Option<Object<WireToken>>,
+}
+
+/// What is a JSON object on the wire, and not an array of the same values, which serde would take, too.
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        from.deserialize_map(Fields(PhantomData))
+    }
 }
 
 #[derive(Deserialize)]
@@ -92,10 +118,17 @@ impl TryFrom<String> for Time {
 }
 
 impl WireUser {
-    /// The user, who was made with this custom ID, and must not get lost.
-    pub(crate) fn made_with(self, sent: Option<CustomerId>) -> User {
-        let custom_id = self.custom_id.as_deref().and_then(|text| CustomerId::new(text).ok().or(sent));
-        self.with(custom_id)
+    /// The user, who was made with this custom ID; `None` if it is the user of another one.
+    pub(crate) fn made_with(self, sent: Option<CustomerId>) -> Option<User> {
+        let found = self.custom_id.as_deref().map(CustomerId::new);
+        let custom_id = match (found, sent) {
+            (Some(Ok(found)), Some(sent)) if found != sent => return None,
+            (Some(Ok(found)), _) => Some(found),
+            // The user must not get lost.
+            (Some(Err(_)), sent) => sent,
+            (None, _) => None,
+        };
+        Some(self.with(custom_id))
     }
 
     /// The user.
@@ -155,9 +188,9 @@ mod tests {
         let body = r#"{"identity": {"id": "8:acs:r_u", "new": 1}, "accessToken": {"token": "secret-token",
             "expiresOn": "2023-06-28T07:30:11.8919724\u002B00:00"}}"#;
         let created: Created = serde_json::from_str(body).unwrap();
-        let token = AccessToken::from(created.access_token.unwrap());
+        let token = AccessToken::from(created.access_token.unwrap().0);
         assert_eq!(token.expires_on.unix_timestamp_nanos(), 1_687_937_411_891_972_400);
-        assert_eq!(created.identity.read().unwrap().custom_id, None);
+        assert_eq!(created.identity.0.read().unwrap().custom_id, None);
         assert!(!format!("{token:?}").contains("secret"));
     }
 
@@ -172,7 +205,7 @@ mod tests {
         for bad in ["\u{1f600}".repeat(256), "two\nlines".into(), String::new()] {
             let error = wire(bad.clone()).read().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported);
-            assert_eq!(wire(bad).made_with(Some(sent.clone())).custom_id, Some(sent.clone()));
+            assert_eq!(wire(bad).made_with(Some(sent.clone())).unwrap().custom_id, Some(sent.clone()));
         }
         assert_eq!(wire("bob".into()).read().unwrap().custom_id, Some(sent));
     }

@@ -18,7 +18,10 @@ pub(crate) struct Scrubber(Mutex<Vec<String>>);
 
 impl Scrubber {
     pub(crate) fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
-        Self(Mutex::new(texts.into_iter().map(str::to_owned).collect()))
+        // With room for what is added: most calls have one text and one try.
+        let mut all = Vec::with_capacity(4);
+        all.extend(texts.into_iter().map(str::to_owned));
+        Self(Mutex::new(all))
     }
 
     fn texts(&self) -> MutexGuard<'_, Vec<String>> {

@@ -38,19 +38,27 @@ impl AccessKey {
     ) -> [(&'static str, String); 3] {
         let date = to_rfc7231(&now);
         let hash = content_hash(body);
-        let signature = self.signature(format!("{method}\n{target}\n{date};{authority};{hash}").as_bytes());
+        let signature =
+            self.signature([method, "\n", target, "\n", &date, ";", authority, ";", &hash].concat().as_bytes());
         let authorization =
-            format!("HMAC-SHA256 SignedHeaders=x-ms-date;host;x-ms-content-sha256&Signature={signature}");
+            ["HMAC-SHA256 SignedHeaders=x-ms-date;host;x-ms-content-sha256&Signature=", &signature].concat();
         [("x-ms-date", date), ("x-ms-content-sha256", hash), ("authorization", authorization)]
     }
 
     fn signature(&self, text: &[u8]) -> String {
-        BASE64_STANDARD.encode(hmac::sign(&self.0, text))
+        base64(hmac::sign(&self.0, text).as_ref())
     }
 }
 
 fn content_hash(body: &[u8]) -> String {
-    BASE64_STANDARD.encode(digest::digest(&digest::SHA256, body))
+    base64(digest::digest(&digest::SHA256, body).as_ref())
+}
+
+/// Of 256 bits.
+fn base64(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(44);
+    BASE64_STANDARD.encode_string(bytes, &mut text);
+    text
 }
 
 impl fmt::Debug for AccessKey {

@@ -13,7 +13,7 @@ use tokio::time::timeout_at;
 use crate::call::Call;
 use crate::endpoint::Endpoint;
 use crate::signing::AccessKey;
-use crate::transport::{Http, Message};
+use crate::transport::{Http, Message, whole};
 
 /// Who carries requests to the service.
 #[derive(Debug)]
@@ -43,11 +43,11 @@ impl Policy for SigningTransport {
             let method = request.method().as_str();
             key.sign(method, self.endpoint.authority(), call.target.as_str(), body, OffsetDateTime::now_utc())
         });
-        let authorization = match &signature {
-            Some([.., (_, authorization)]) => Some(&**authorization),
-            None => request.headers().get_optional_str(&AUTHORIZATION),
-        };
-        if let Some(authorization) = authorization {
+        if let Some([_, (_, hash), (_, authorization)]) = &signature {
+            // Whoever has the hash can find out by trying what a short body was.
+            call.scrubber.add(hash);
+            call.scrubber.add(secret(authorization));
+        } else if let Some(authorization) = request.headers().get_optional_str(&AUTHORIZATION) {
             call.scrubber.add(secret(authorization));
         }
         // What is final is a copy: the other policies never see what is in it, also if this is dropped half-way.
@@ -55,7 +55,7 @@ impl Policy for SigningTransport {
             Carrier::Own(http) => {
                 let mut message = Message::new(request, &self.endpoint, &call.target, body.clone())?;
                 for (name, value) in signature.into_iter().flatten() {
-                    message.insert(name, &value)?;
+                    message.insert(name, value)?;
                 }
                 call.connecting(message.connection());
                 http.send(message).await?
@@ -70,12 +70,12 @@ impl Policy for SigningTransport {
                 transport.send(context, &mut request).await?
             }
         };
-        if response.status().is_success() {
-            return Ok(response);
-        }
-        // A refusal is one also if the rest of it is cut, too long, or does not come.
         let (status, headers, body) = response.deconstruct();
-        let body = timeout_at(call.end(), body.collect()).await.ok().and_then(Result::ok).unwrap_or_default();
+        let body = match status.is_success() {
+            true => whole(body).await?,
+            // A refusal is one also if the rest of it is cut, too long, or does not come.
+            false => timeout_at(call.end(), whole(body)).await.ok().and_then(Result::ok).unwrap_or_default(),
+        };
         Ok(AsyncRawResponse::from_bytes(status, headers, body))
     }
 }

@@ -3,7 +3,9 @@
 //! Not `azure_core`'s own: that one writes addresses, and so ACS IDs, into logs and errors, and chooses another provider of
 //! cryptography than the rest of this workspace has.
 
+use std::fmt::Display;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +13,10 @@ use acs_identity_core::{Error, ErrorKind, Result};
 use azure_core::Bytes;
 use azure_core::error::{Error as TransportError, ErrorKind as TransportKind};
 use azure_core::http::headers::Headers;
-use azure_core::http::{AsyncRawResponse, Request};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use azure_core::http::{AsyncRawResponse, AsyncResponseBody, Request};
+use futures::TryStreamExt;
+use http_body_util::{BodyExt, Full};
 use hyper::Method;
-use hyper::body::{Body, Incoming};
 use hyper::header::{HOST, HeaderName, HeaderValue};
 use hyper::http::uri::PathAndQuery;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -76,7 +78,7 @@ impl Http {
         Ok(Self(client))
     }
 
-    /// Sends it, and reads the answer to its end; that of a refusal is left to be read, as it may come to nothing.
+    /// Sends it; the body of the answer is left to be read.
     pub(crate) async fn send(&self, message: Message) -> azure_core::Result<AsyncRawResponse> {
         let response = self.0.request(message.0).await.map_err(|error| {
             // Connections are made before anything is sent.
@@ -84,18 +86,14 @@ impl Http {
             TransportError::new(kind, error)
         })?;
         let (head, body) = response.into_parts();
-        let body = limited(body);
+        let body = body.map_err(|error| TransportError::new(TransportKind::Io, error));
         let mut headers = Headers::new();
         for (name, value) in &head.headers {
             if let Ok(value) = value.to_str() {
                 headers.insert(name.as_str().to_owned(), value.to_owned());
             }
         }
-        let status = head.status.as_u16().into();
-        if !head.status.is_success() {
-            return Ok(AsyncRawResponse::new(status, headers, Box::pin(body.into_data_stream())));
-        }
-        Ok(AsyncRawResponse::from_bytes(status, headers, body.collect().await?.to_bytes()))
+        Ok(AsyncRawResponse::new(head.status.as_u16().into(), headers, Box::pin(body.into_data_stream())))
     }
 }
 
@@ -111,16 +109,18 @@ impl Message {
         *message.0.method_mut() =
             Method::from_bytes(request.method().as_str().as_bytes()).map_err(|_| bad("a method"))?;
         *message.0.uri_mut() = endpoint.uri(target.clone()).map_err(|_| bad("the address"))?;
+        // With room for those that come later: the signature's, and hyper's for the length.
+        message.0.headers_mut().reserve(request.headers().iter().count() + 5);
         message.0.headers_mut().insert(HOST, endpoint.host().clone());
         for (name, value) in request.headers().iter() {
-            message.insert(name.as_str(), value.as_str())?;
+            message.insert(name.as_str(), value.as_str().to_owned())?;
         }
         Ok(message)
     }
 
-    pub(crate) fn insert(&mut self, name: &str, value: &str) -> azure_core::Result<()> {
+    pub(crate) fn insert(&mut self, name: &str, value: String) -> azure_core::Result<()> {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad("a header's name"))?;
-        self.0.headers_mut().insert(name, HeaderValue::from_str(value).map_err(|_| bad("a header"))?);
+        self.0.headers_mut().insert(name, HeaderValue::try_from(value).map_err(|_| bad("a header"))?);
         Ok(())
     }
 
@@ -130,11 +130,20 @@ impl Message {
     }
 }
 
-fn limited(body: Incoming) -> impl Body<Data = Bytes, Error = TransportError> + Send {
-    Limited::new(body, MAX_ANSWER).map_err(|error| {
-        let kind = if error.is::<LengthLimitError>() { TransportKind::DataConversion } else { TransportKind::Io };
-        TransportError::with_message(kind, format!("no whole answer: {error}"))
-    })
+/// Reads the body of an answer to its end: a `DataConversion` error if it is too long, and an `Io` error whatever else befalls it.
+pub(crate) async fn whole(body: AsyncResponseBody) -> azure_core::Result<Bytes> {
+    let (mut body, mut parts, mut left) = (pin!(body), Vec::new(), MAX_ANSWER);
+    while let Some(part) = body.try_next().await.map_err(|error| no_whole(TransportKind::Io, &error))? {
+        let after = left.checked_sub(part.len());
+        left = after.ok_or_else(|| no_whole(TransportKind::DataConversion, &"it is too long"))?;
+        parts.push(part);
+    }
+    // Most come in one part, which is not copied.
+    Ok(if parts.len() > 1 { parts.concat().into() } else { parts.pop().unwrap_or_default() })
+}
+
+fn no_whole(kind: TransportKind, why: &dyn Display) -> TransportError {
+    TransportError::with_message(kind, format!("no whole answer: {why}"))
 }
 
 fn bad(what: &str) -> TransportError {

@@ -8,10 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use acs_identity_client::azure_core::credentials::Secret;
-use acs_identity_client::azure_core::http::{FixedRetryOptions, RetryOptions};
-use acs_identity_client::{IdentityClient, IdentityClientOptions, ServiceError, TokenScope, azure_core};
+use acs_identity_client::azure_core::http::headers::Headers;
+use acs_identity_client::azure_core::http::{AsyncRawResponse, FixedRetryOptions, RetryOptions, StatusCode};
+use acs_identity_client::{
+    IdentityClient, IdentityClientCreateUserOptions, IdentityClientOptions, ServiceError, TokenScope, azure_core,
+};
 use acs_identity_core::{Error, ErrorKind};
-use common::{id, quick};
+use common::{Canned, PREVIEW, Script, client_on, id, quick};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -114,4 +117,57 @@ async fn a_success_that_is_too_long_is_no_lost_connection_and_one_that_is_cut_is
     assert!(error.to_string().contains("lost before the end of its answer"), "{error}");
     let error = cut.issue_token(&id("8:acs:r_u"), CHAT, None).await.unwrap_err();
     assert_eq!(told(&error), (ErrorKind::Unavailable, None));
+}
+
+#[tokio::test]
+async fn an_array_is_no_object_wherever_one_is_asked_for() {
+    for body in [
+        r#"["token", "2030-01-01T00:00:00+00:00"]"#,
+        r#"[["8:acs:r_u", null, null], ["token", "2030-01-01T00:00:00+00:00"]]"#,
+        r#"{"identity": ["8:acs:r_u", null, null], "accessToken": {"token": "t", "expiresOn": "2030-01-01T00:00:00Z"}}"#,
+        r#"{"identity": {"id": "8:acs:r_u"}, "accessToken": ["token", "2030-01-01T00:00:00+00:00"]}"#,
+    ] {
+        let client = client_on(Canned::always(200, body), PREVIEW);
+        let made = client.create_user_and_token(CHAT, None).await.unwrap_err();
+        assert_eq!(made.kind(), ErrorKind::OutcomeUnknown, "{body}");
+        let token = client.issue_token(&id("8:acs:r_u"), CHAT, None).await.unwrap_err();
+        assert_eq!(token.kind(), ErrorKind::Internal, "{body}");
+    }
+    let client = client_on(Canned::always(200, r#"["8:acs:r_u", "bob", null]"#), PREVIEW);
+    assert_eq!(client.get_user(&id("8:acs:r_u"), None).await.unwrap_err().kind(), ErrorKind::Internal);
+}
+
+#[tokio::test]
+async fn a_user_who_is_made_with_one_custom_id_and_answered_with_another_is_an_error() {
+    let bob = || IdentityClientCreateUserOptions { custom_id: Some("bob".parse().unwrap()), ..Default::default() };
+    for (answered, is_fine) in [("bob", true), ("alice", false), ("Bob", false)] {
+        let body = format!(r#"{{"identity": {{"id": "8:acs:r_u", "customId": "{answered}"}}}}"#).leak();
+        let made = client_on(Canned::always(201, body), PREVIEW).create_user(Some(bob())).await;
+        assert_eq!(made.as_ref().err().map(Error::kind), (!is_fine).then_some(ErrorKind::OutcomeUnknown), "{answered}");
+        assert!(!format!("{made:?}").contains("alice"));
+    }
+    let silent = client_on(Canned::always(201, r#"{"identity": {"id": "8:acs:r_u"}}"#), PREVIEW);
+    assert_eq!(silent.create_user(Some(bob())).await.unwrap().custom_id, None);
+}
+
+#[tokio::test]
+async fn a_transport_of_the_callers_own_gives_no_more_than_is_read() {
+    let answer = |status: u16| -> Script {
+        Box::new(move |_| {
+            let parts = (0..64).map(|_| Ok(vec![b'x'; 65_536].into()));
+            let long = Box::pin(futures::stream::iter(parts));
+            Ok(AsyncRawResponse::new(StatusCode::from(status), Headers::new(), long))
+        })
+    };
+    let issued = |status| {
+        let transport = Canned::new(vec![answer(status)]);
+        async move {
+            let issued = client_on(transport.clone(), PREVIEW).issue_token(&id("8:acs:r_u"), CHAT, None).await;
+            (issued.unwrap_err(), transport.seen().len())
+        }
+    };
+    let (error, tries) = issued(200).await;
+    assert_eq!((error.kind(), tries), (ErrorKind::Internal, 1));
+    let (error, _) = issued(400).await;
+    assert_eq!((error.kind(), ServiceError::of(&error).unwrap().status()), (ErrorKind::InvalidInput, 400));
 }

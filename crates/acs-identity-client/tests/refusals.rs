@@ -11,12 +11,12 @@ use acs_identity_client::azure_core::http::headers::HeaderName;
 use acs_identity_client::azure_core::http::policies::{Policy, PolicyResult};
 use acs_identity_client::azure_core::http::{Context, Request};
 use acs_identity_client::{
-    ApiVersion, CustomIdResolver, IdentityClient, IdentityClientCreateUserAndTokenOptions,
+    ApiVersion, CustomIdResolver, ErrorDetail, IdentityClient, IdentityClientCreateUserAndTokenOptions,
     IdentityClientCreateUserOptions, IdentityClientIssueTokenOptions, IdentityClientOptions, ServiceError,
     TeamsUserToken, TokenScope,
 };
 use acs_identity_core::{Error, ErrorKind};
-use acs_identity_emulator::Emulator;
+use acs_identity_emulator::{Emulator, Fault, KeyType};
 use acs_identity_testkit::ManualClock;
 use async_trait::async_trait;
 use common::{Canned, PREVIEW, answer_with, client, client_on, id, meddling_proxy, quick, with_version};
@@ -252,4 +252,42 @@ fn a_certificate_authority_that_nobody_would_look_at_is_refused() {
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
         assert!(error.to_string().contains("certificate authority"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn an_error_is_read_with_all_its_parts() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.faults().next(Fault::NestedError { status: 400 });
+    let error = client(&emulator, quick()).create_user(None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    let said = ServiceError::of(&error).unwrap().error().unwrap();
+    let text = |detail: &ErrorDetail| (detail.code.clone(), detail.message.clone(), detail.target.clone());
+    let expected =
+        |code: &str, message: &str, target: Option<&str>| (code.into(), message.into(), target.map(Into::into));
+    assert_eq!(said.target.as_deref(), Some("emulator"));
+    assert_eq!(
+        said.details.iter().map(text).collect::<Vec<_>>(),
+        [
+            expected("FirstDetail", "The first detail.", Some("first")),
+            expected("SecondDetail", "The second detail.", None)
+        ]
+    );
+    let inner = said.inner.as_deref().unwrap();
+    assert_eq!(text(inner), expected("Inner", "A closer reason.", None));
+    assert_eq!(text(inner.inner.as_deref().unwrap()), expected("Innermost", "The reason of the reason.", None));
+}
+
+#[tokio::test]
+async fn a_key_that_is_replaced_is_denied_while_the_other_one_goes_on() {
+    let emulator = Emulator::start().await.unwrap();
+    let with_key =
+        |key: String| IdentityClient::with_key(emulator.endpoint(), Secret::new(key), Some(quick())).unwrap();
+    let (old, other) = (with_key(emulator.key()), with_key(emulator.secondary_key()));
+    let user = old.create_user(None).await.unwrap().id;
+    let token = old.issue_token(&user, CHAT, None).await.unwrap();
+    emulator.regenerate_key(KeyType::Primary);
+    let error = old.issue_token(&user, CHAT, None).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Denied && error.to_string().contains("may have been replaced"), "{error}");
+    assert!(!emulator.is_token_valid(token.token.secret()));
+    assert!(other.issue_token(&user, CHAT, None).await.is_ok());
 }

@@ -92,12 +92,15 @@ impl TokenCredential for Chatty {
     }
 }
 
+const CONTENT_HASH: HeaderName = HeaderName::from_static("x-ms-content-sha256");
+
 /// Repeats all of a request in its answer or its error.
 fn echo(status: u16) -> Canned {
     Canned::new(vec![Box::new(move |request| -> Answer {
         let body = String::from_utf8_lossy(&acs_identity_client::azure_core::Bytes::from(request.body())).into_owned();
         let authorization = request.headers().get_optional_str(&HeaderName::from_static("authorization")).unwrap();
-        let text = format!("{} and {authorization} and {body}", request.url());
+        let hash = request.headers().get_optional_str(&CONTENT_HASH).unwrap_or_default();
+        let text = format!("{} and {authorization} and {hash} and {body}", request.url());
         if status == 0 {
             return Err(TransportError::with_error(TransportKind::Io, std::io::Error::other(text.clone()), text));
         }
@@ -162,6 +165,9 @@ async fn no_error_shows_what_a_request_was_authorized_by() {
                 let sent = request.headers().get_optional_str(&HeaderName::from_static("authorization")).unwrap();
                 let secret = sent.strip_prefix("Bearer ").unwrap_or_else(|| sent.split_once("Signature=").unwrap().1);
                 assert!(!shown.contains(secret), "{secret} in {shown}");
+                let hash = request.headers().get_optional_str(&CONTENT_HASH);
+                assert_eq!(hash.is_some(), !entra);
+                assert!(hash.is_none_or(|hash| !shown.contains(hash)), "{hash:?} in {shown}");
             }
             assert!(shown.contains(if entra { "Bearer <" } else { "Signature=<" }), "{shown}");
         }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::assignments::Assignment;
 use crate::identities::issue;
+use crate::keys::KeyType;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::service::{AuthorizedRequest, Service};
@@ -26,7 +27,7 @@ pub(crate) fn exchange_teams_user(service: &Service, request: AuthorizedRequest<
     }
     let id = AcsId::new(format!("8:orgid:{user}"))
         .map_err(|_| Refusal::validation("userId", "userId is not the object ID of a user."))?;
-    let token = exchanged(service, request.now, id, &claims)?;
+    let token = exchanged(service, request.now, request.signer, id, &claims)?;
     Ok(Reply::json(StatusCode::OK, &token.1))
 }
 
@@ -152,7 +153,7 @@ fn caller(request: &AuthorizedRequest<'_>) -> Result<(String, String, EntraClaim
 fn exchange_of(service: &Service, now: Timestamp, user_part: &str, claims: &EntraClaims) -> Result<Reply, Refusal> {
     let id = AcsId::new(format!("8:acs:{}_{user_part}", service.resource_id))
         .map_err(|_| Refusal::denied("`tid` or `oid` of the token cannot be part of an ID"))?;
-    let (id, token) = exchanged(service, now, id, claims)?;
+    let (id, token) = exchanged(service, now, None, id, claims)?;
     Ok(Reply::json(StatusCode::OK, &json!({ "identity": { "id": id.as_str() }, "accessToken": token })))
 }
 
@@ -160,6 +161,7 @@ fn exchange_of(service: &Service, now: Timestamp, user_part: &str, claims: &Entr
 fn exchanged(
     service: &Service,
     now: Timestamp,
+    signer: Option<KeyType>,
     id: AcsId,
     claims: &EntraClaims,
 ) -> Result<(AcsId, serde_json::Value), Refusal> {
@@ -169,6 +171,6 @@ fn exchanged(
     }
     drop(world);
     let scopes = ["chat", "voip"].map(str::to_owned).to_vec();
-    let token = issue(service, id.as_str(), scopes, now, claims.expires_on())?;
+    let token = issue(service, id.as_str(), scopes, now, claims.expires_on(), signer)?;
     Ok((id, token))
 }

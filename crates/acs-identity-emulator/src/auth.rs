@@ -6,18 +6,19 @@ use std::time::Duration;
 use acs_identity_core::Timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ring::{digest, hmac};
+use ring::digest;
 
 use crate::dates;
+use crate::keys::{KeyType, Keys};
 use crate::refusal::Refusal;
 use crate::request::Request;
 
 const CONTENT_HASH: &str = "x-ms-content-sha256";
 
-/// Refuses a request that is not signed with the key, now.
+/// Refuses a request that is not signed with one of the keys, now; and says with which it is.
 ///
 /// The two forms of the official clients are taken: with the date in `x-ms-date`, and with it in `Date`.
-pub(crate) fn check(key: &hmac::Key, request: &Request, now: Timestamp, skew: Duration) -> Result<(), Refusal> {
+pub(crate) fn check(keys: &Keys, request: &Request, now: Timestamp, skew: Duration) -> Result<KeyType, Refusal> {
     let (date_header, signature) = authorization(request.header("authorization"))
         .ok_or_else(|| Refusal::denied("there is no HMAC-SHA256 authorization header in one of the two known forms"))?;
     if request.is_repeated(date_header) || request.is_repeated(CONTENT_HASH) {
@@ -28,15 +29,13 @@ pub(crate) fn check(key: &hmac::Key, request: &Request, now: Timestamp, skew: Du
     let host = request.header("host");
     // Java's client signs the host without its port.
     let bare_host = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let is_right = [host, bare_host].iter().any(|host| {
+    let signer = [host, bare_host].iter().find_map(|host| {
         let signed = string_to_sign(request, date, host, said_hash);
-        hmac::verify(key, signed.as_bytes(), &signature).is_ok()
+        keys.signer(signed.as_bytes(), &signature)
     });
-    if !is_right {
-        return Err(Refusal::denied(
-            "the signature differs: another key, host, method, path or query, or a header missing",
-        ));
-    }
+    let signer = signer.ok_or_else(|| {
+        Refusal::denied("the signature differs: another key, host, method, path or query, or a header missing")
+    })?;
     let date = dates::from_http(date).ok_or_else(|| Refusal::denied("the date is not in the form of RFC 1123"))?;
     if now.since(date).max(date.since(now)) > skew {
         return Err(Refusal::denied("the date is too far from the emulator's clock"));
@@ -46,7 +45,7 @@ pub(crate) fn check(key: &hmac::Key, request: &Request, now: Timestamp, skew: Du
     if hash != said_hash {
         return Err(Refusal::wrong_content_hash());
     }
-    Ok(())
+    Ok(signer)
 }
 
 /// The name of the date's header and the signature, from the value of `Authorization`.
@@ -76,6 +75,7 @@ fn string_to_sign(request: &Request, date: &str, host: &str, hash: &str) -> Stri
 #[cfg(test)]
 mod tests {
     use hyper::header::HeaderMap;
+    use ring::hmac;
 
     use super::*;
 
@@ -109,8 +109,8 @@ mod tests {
         }
     }
 
-    fn key(base64: &str) -> hmac::Key {
-        hmac::Key::new(hmac::HMAC_SHA256, &STANDARD.decode(base64).unwrap())
+    fn key(base64: &str) -> Keys {
+        Keys::new(base64, b"another").unwrap()
     }
 
     /// The key, method, URL, date, body, hash and signature of vectors of the official JavaScript client, and of more
@@ -182,7 +182,7 @@ mod tests {
         .into()
     }
 
-    fn reason(result: Result<(), Refusal>) -> String {
+    fn reason(result: Result<KeyType, Refusal>) -> String {
         format!("{:?}", result.expect_err("a refusal"))
     }
 
@@ -237,7 +237,8 @@ mod tests {
                 "8EQ6NCxe9UeDoRG1G6Vsk45HTDIyTZDDpgycjjo34tk=",
             ),
         ] {
-            assert!(hmac::verify(&key("pw=="), text.as_bytes(), &STANDARD.decode(mac).unwrap()).is_ok());
+            let key = hmac::Key::new(hmac::HMAC_SHA256, &[0xa7]);
+            assert!(hmac::verify(&key, text.as_bytes(), &STANDARD.decode(mac).unwrap()).is_ok());
             assert_eq!(STANDARD.encode(digest::digest(&digest::SHA256, text.as_bytes())), hash);
         }
     }

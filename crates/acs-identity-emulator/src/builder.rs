@@ -6,15 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use acs_identity_core::{Clock, Error, ErrorKind, Excerpt, Result, SystemClock};
-use base64::Engine;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use ring::hmac;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::Calls;
 use crate::faults::Faults;
+use crate::keys::Keys;
 use crate::limits::Windows;
 use crate::random::Ids;
 use crate::seed::Seed;
@@ -24,14 +21,6 @@ use crate::{DEFAULT_KEY, DEFAULT_RESOURCE_ID, Emulator, RateLimits, server};
 
 /// The clock of a client may differ by so much, as in other services of Azure with this kind of signature.
 const DEFAULT_SKEW: Duration = Duration::from_secs(15 * 60);
-
-/// Reads a key as clients do, some of which need no padding, and writes it as all of them read it.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
-);
 
 /// Says how an [`Emulator`] is to be, and starts it; made by [`Emulator::builder`].
 #[derive(Clone)]
@@ -71,8 +60,8 @@ impl EmulatorBuilder {
         self
     }
 
-    /// The access key in base64, with or without padding, with which requests have to be signed; [`DEFAULT_KEY`] if it is
-    /// not set. [`Emulator::key`] tells it with padding, which Python's client needs.
+    /// The primary access key in base64, with or without padding, with which requests may be signed; [`DEFAULT_KEY`] if it is
+    /// not set. The secondary one is made at the start. [`Emulator::key`] tells it with padding, which Python's client needs.
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = key.into();
         self
@@ -144,8 +133,8 @@ impl EmulatorBuilder {
     /// # Panics
     /// Outside of a tokio runtime, or in one without I/O and time.
     pub async fn start(self) -> Result<Emulator> {
-        let secret = BASE64.decode(self.key.trim()).ok().filter(|secret| !secret.is_empty());
-        let secret = secret.ok_or_else(|| Error::invalid_input("the access key is empty or not base64"))?;
+        let ids = Ids::default();
+        let keys = Keys::new(&self.key, &ids.key())?;
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         let resource_id = self.resource_id.as_bytes();
         if !(1..=64).contains(&resource_id.len()) || !resource_id.iter().copied().all(is_plain) {
@@ -153,12 +142,11 @@ impl EmulatorBuilder {
                 format!("the resource ID must be 1 to 64 letters, digits and hyphens, not {}", Excerpt(resource_id));
             return Err(Error::invalid_input(message));
         }
-        let ids = Ids::default();
         let mut world = World::new();
         self.seed.plant(&mut world, &ids, &self.resource_id, self.clock.now())?;
         let service = Arc::new(Service {
             clock: self.clock,
-            key: hmac::Key::new(hmac::HMAC_SHA256, &secret),
+            keys,
             resource_id: self.resource_id,
             bearer: self.bearer,
             custom_id_race: self.custom_id_race,
@@ -180,7 +168,7 @@ impl EmulatorBuilder {
         let port = listener.local_addr().map_err(unavailable)?.port();
         let stop = CancellationToken::new();
         let server = tokio::spawn(server::serve(listener, Arc::clone(&service), stop.clone()));
-        Ok(Emulator::new(service, port, BASE64.encode(secret), stop, server))
+        Ok(Emulator::new(service, port, stop, server))
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::service::{KEYS_PATH, Service};
-use crate::{Call, EmulatorBuilder, Faults, IssuedToken, User, identities, token};
+use crate::{Call, EmulatorBuilder, Faults, IssuedToken, KeyType, User, identities, token};
 
 /// An emulated resource of Azure Communication Services that runs on a port of 127.0.0.1, in the runtime that started
 /// it.
@@ -31,7 +31,6 @@ use crate::{Call, EmulatorBuilder, Faults, IssuedToken, User, identities, token}
 pub struct Emulator {
     service: Arc<Service>,
     endpoint: String,
-    key: String,
     stop: CancellationToken,
     server: JoinHandle<()>,
 }
@@ -53,14 +52,8 @@ impl Emulator {
         EmulatorBuilder::new()
     }
 
-    pub(crate) fn new(
-        service: Arc<Service>,
-        port: u16,
-        key: String,
-        stop: CancellationToken,
-        server: JoinHandle<()>,
-    ) -> Self {
-        Self { service, endpoint: format!("http://127.0.0.1:{port}"), key, stop, server }
+    pub(crate) fn new(service: Arc<Service>, port: u16, stop: CancellationToken, server: JoinHandle<()>) -> Self {
+        Self { service, endpoint: format!("http://127.0.0.1:{port}"), stop, server }
     }
 
     /// The URL to send requests to, such as `http://127.0.0.1:50123`, without a slash at its end.
@@ -68,14 +61,30 @@ impl Emulator {
         &self.endpoint
     }
 
-    /// What the official clients take in `from_connection_string`: endpoint and access key, in the form of the portal.
+    /// What the official clients take in `from_connection_string`: endpoint and primary access key, in the form of the
+    /// portal.
     pub fn connection_string(&self) -> String {
-        format!("endpoint={}/;accesskey={}", self.endpoint, self.key)
+        format!("endpoint={}/;accesskey={}", self.endpoint, self.key())
     }
 
-    /// The access key, in base64 with padding.
-    pub fn key(&self) -> &str {
-        &self.key
+    /// The primary access key, in base64 with padding.
+    pub fn key(&self) -> String {
+        self.service.keys.base64(KeyType::Primary)
+    }
+
+    /// The secondary access key, in base64 with padding. It is another one in each emulator.
+    pub fn secondary_key(&self) -> String {
+        self.service.keys.base64(KeyType::Secondary)
+    }
+
+    /// Puts a new key in the place of one, and returns it. From now on requests that are signed with the old one are
+    /// refused, and the tokens that were issued with it are revoked, after the delay of revocations.
+    /// [Source](https://learn.microsoft.com/azure/communication-services/concepts/authentication).
+    pub fn regenerate_key(&self, which: KeyType) -> String {
+        self.service.keys.replace(which, &self.service.ids.key());
+        let from = self.service.clock.now().saturating_add(self.service.revocation_delay);
+        self.service.world().revoke_all_of(which, from);
+        self.service.keys.base64(which)
     }
 
     /// The immutable ID of the resource.

@@ -24,6 +24,11 @@ pub enum Fault {
         /// The value of the header `Retry-After`, rounded up to whole seconds; without it there is none.
         retry_after: Option<Duration>,
     },
+    /// As `Status`, and the error has a `target`, two `details` and an `innererror` that has one in turn.
+    NestedError {
+        /// As in `Status`.
+        status: u16,
+    },
     /// The request waits so long before anything is done. It is done even if the client does not wait for it.
     Latency(Duration),
 }

@@ -7,6 +7,7 @@ use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::dates;
+use crate::keys::KeyType;
 use crate::random::Ids;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
@@ -37,7 +38,8 @@ pub(crate) async fn create(service: &Service, request: AuthorizedRequest<'_>) ->
     };
     let mut answer = json!({});
     if !scopes.is_empty() {
-        let token = issue(service, user.id().as_str(), scopes, request.now, after(request.now, minutes))?;
+        let expires_on = after(request.now, minutes);
+        let token = issue(service, user.id().as_str(), scopes, request.now, expires_on, request.signer)?;
         user.last_token_issued_at = Some(request.now);
         answer["accessToken"] = token;
     }
@@ -69,7 +71,7 @@ pub(crate) fn issue_token(service: &Service, request: AuthorizedRequest<'_>, id:
     if scopes.is_empty() {
         return Err(Refusal::validation("scopes", "Invalid scopes - Scopes field is required."));
     }
-    let token = issue(service, id, scopes, request.now, after(request.now, minutes))?;
+    let token = issue(service, id, scopes, request.now, after(request.now, minutes), request.signer)?;
     Ok(Reply::json(StatusCode::OK, &token))
 }
 
@@ -90,8 +92,9 @@ pub(crate) fn issue(
     scopes: Vec<String>,
     now: Timestamp,
     expires_on: Timestamp,
+    signer: Option<KeyType>,
 ) -> Result<Value, Refusal> {
-    let noted = service.world().issue(id, scopes.clone(), now, expires_on);
+    let noted = service.world().issue(id, scopes.clone(), now, expires_on, signer);
     // Signing takes a millisecond, so the world is free again.
     let (id, number) = noted.ok_or_else(Refusal::no_such_identity)?;
     let content =

@@ -31,6 +31,7 @@ mod dates;
 mod emulator;
 mod faults;
 mod identities;
+mod keys;
 mod limits;
 mod operation;
 mod random;
@@ -40,6 +41,7 @@ mod request;
 mod seed;
 mod server;
 mod service;
+mod stop;
 mod token;
 mod user;
 mod version;
@@ -49,9 +51,11 @@ pub use builder::EmulatorBuilder;
 pub use call::Call;
 pub use emulator::Emulator;
 pub use faults::{Fault, Faults};
+pub use keys::KeyType;
 pub use limits::RateLimits;
 pub use operation::Operation;
 pub use seed::Seed;
+pub use stop::stop_signal;
 pub use user::{IssuedToken, TokenState, User};
 
 /// The access key of an emulator that is given no other, in base64. It is known to everybody.

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use acs_identity_emulator::Emulator;
+use acs_identity_emulator::{Emulator, stop_signal};
 
 use crate::args::{Args, HELP};
 
@@ -53,26 +53,4 @@ fn announce(emulator: &Emulator) -> io::Result<()> {
     writeln!(out, "{}", emulator.connection_string())?;
     writeln!(out, "Keys of the tokens: {}", emulator.keys_url())?;
     out.flush()
-}
-
-/// Listens from now on for what tells a program to stop, Ctrl-C or SIGTERM, and waits for it when it is polled.
-#[cfg(unix)]
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
-}
-
-/// Listens for Ctrl-C.
-#[cfg(windows)]
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    let mut interrupt = tokio::signal::windows::ctrl_c()?;
-    Ok(async move {
-        interrupt.recv().await;
-    })
 }

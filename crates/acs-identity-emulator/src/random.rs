@@ -23,6 +23,11 @@ impl Ids {
         uuid(self.bits() & (u128::MAX >> 32) | 0x0000_0008 << 96)
     }
 
+    /// The bytes of an access key.
+    pub(crate) fn key(&self) -> Vec<u8> {
+        (0..4).flat_map(|_| self.bits().to_be_bytes()).collect()
+    }
+
     pub(crate) fn request(&self) -> String {
         uuid(self.bits())
     }

@@ -21,6 +21,8 @@ pub(crate) struct Refusal {
     allow: &'static [Method],
     /// What the service keeps to itself, for who runs the emulator.
     reason: Option<&'static str>,
+    /// The other parts of the body's error.
+    more: Option<&'static Inner<'static>>,
 }
 
 /// The error body of every Communication Service.
@@ -29,17 +31,36 @@ struct Body<'a> {
     error: Inner<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Clone, Copy, Serialize)]
 struct Inner<'a> {
     code: &'a str,
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    details: &'a [Inner<'a>],
+    #[serde(skip_serializing_if = "Option::is_none", rename = "innererror")]
+    inner: Option<&'a Inner<'a>>,
+}
+
+impl<'a> Inner<'a> {
+    const fn new(code: &'a str, message: &'a str) -> Self {
+        Self { code, message, target: None, details: &[], inner: None }
+    }
 }
 
 impl Refusal {
     fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, message: message.into(), target: None, retry_after: None, allow: &[], reason: None }
+        Self {
+            status,
+            code,
+            message: message.into(),
+            target: None,
+            retry_after: None,
+            allow: &[],
+            reason: None,
+            more: None,
+        }
     }
 
     /// The bare 401, which is the same for a wrong signature and for the ID of another resource.
@@ -135,12 +156,25 @@ impl Refusal {
         let refusal = Self::new(status, code, "A fault of the emulator.");
         Self { retry_after, reason: Some("a fault that was asked for"), ..refusal }
     }
+
+    /// The same with all that an error of the service may have.
+    pub(crate) fn with_particulars(self) -> Self {
+        const DETAILS: [Inner<'_>; 2] = [
+            Inner { target: Some("first"), ..Inner::new("FirstDetail", "The first detail.") },
+            Inner::new("SecondDetail", "The second detail."),
+        ];
+        const INNERMOST: Inner<'_> = Inner::new("Innermost", "The reason of the reason.");
+        const INNER: Inner<'_> = Inner { inner: Some(&INNERMOST), ..Inner::new("Inner", "A closer reason.") };
+        const MORE: Inner<'_> = Inner { details: &DETAILS, inner: Some(&INNER), ..Inner::new("", "") };
+        Self { target: Some("emulator"), more: Some(&MORE), ..self }
+    }
 }
 
 impl From<Refusal> for Reply {
     fn from(refusal: Refusal) -> Self {
-        let Refusal { status, code, message, target, retry_after, allow, reason } = refusal;
-        let error = Inner { code, message: &message, target };
+        let Refusal { status, code, message, target, retry_after, allow, reason, more } = refusal;
+        let more = more.copied().unwrap_or(Inner::new("", ""));
+        let error = Inner { code, message: &message, target, ..more };
         let allow = allow.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
         Reply { retry_after, allow, reason, ..Reply::json(status, &Body { error }) }
     }

@@ -8,10 +8,10 @@ use acs_identity_core::{Clock, Timestamp};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::{Method, Response, StatusCode};
-use ring::hmac;
 
 use crate::call::{Call, Calls};
 use crate::faults::{Fault, Faults};
+use crate::keys::{KeyType, Keys};
 use crate::limits::Windows;
 use crate::operation::{Operation, Route};
 use crate::random::Ids;
@@ -28,7 +28,7 @@ pub(crate) const KEYS_PATH: &str = "/.well-known/jwks.json";
 /// An emulated resource, shared by its connections.
 pub(crate) struct Service {
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) key: hmac::Key,
+    pub(crate) keys: Keys,
     pub(crate) resource_id: String,
     pub(crate) bearer: bool,
     pub(crate) custom_id_race: bool,
@@ -60,6 +60,8 @@ pub(crate) struct AuthorizedRequest<'a> {
     pub(crate) body: Result<Body, Refusal>,
     pub(crate) version: &'static ApiVersion,
     pub(crate) now: Timestamp,
+    /// What it is signed with; `None` with a bearer token.
+    pub(crate) signer: Option<KeyType>,
 }
 
 impl Service {
@@ -83,6 +85,9 @@ impl Service {
             (Some(Fault::CutBefore), _) => None,
             (Some(Fault::Status { status, retry_after }), _) => {
                 Some(Refusal::fault(Fault::status(status), retry_after).into())
+            }
+            (Some(Fault::NestedError { status }), _) => {
+                Some(Refusal::fault(Fault::status(status), None).with_particulars().into())
             }
             (_, Some((route, operation, body))) => {
                 Some(self.answer(&request, route, operation, body).await.unwrap_or_else(Reply::from))
@@ -130,8 +135,8 @@ impl Service {
         operation: Result<Operation, Refusal>,
         body: Result<Body, Refusal>,
     ) -> Result<Reply, Refusal> {
-        let (version, now) = self.check(http, operation?)?;
-        let request = AuthorizedRequest { http, body, version, now };
+        let (version, now, signer) = self.check(http, operation?)?;
+        let request = AuthorizedRequest { http, body, version, now, signer };
         match route {
             Route::Identities => identities::create(self, request).await,
             Route::Identity(id) if http.method == Method::GET => identities::get(self, &request, &id),
@@ -150,8 +155,12 @@ impl Service {
     }
 
     /// The checks of every operation, in this order: who calls, in which version, and how often. Returns the version,
-    /// and the time that all of the request is done at.
-    fn check(&self, http: &Request, operation: Operation) -> Result<(&'static ApiVersion, Timestamp), Refusal> {
+    /// the time that all of the request is done at, and the key that it is signed with.
+    fn check(
+        &self,
+        http: &Request,
+        operation: Operation,
+    ) -> Result<(&'static ApiVersion, Timestamp, Option<KeyType>), Refusal> {
         let now = self.clock.now();
         if http.is_repeated("host") {
             return Err(Refusal::validation("Host", "There is more than one Host header."));
@@ -159,17 +168,17 @@ impl Service {
         if http.is_repeated("authorization") {
             return Err(Refusal::denied("there is more than one authorization header"));
         }
-        match http.bearer() {
+        let signer = match http.bearer() {
             // Its token is looked at by the operation.
-            Some(_) if operation.is_called_by_a_user() || self.bearer => {}
+            Some(_) if operation.is_called_by_a_user() || self.bearer => None,
             Some(_) => return Err(Refusal::denied("bearer tokens are only taken in the emulator's mode for them")),
             None if operation.is_called_by_a_user() => {
                 return Err(Refusal::denied("this exchange is called with a bearer token of Entra ID"));
             }
-            None => auth::check(&self.key, http, now, self.clock_skew)?,
-        }
+            None => Some(auth::check(&self.keys, http, now, self.clock_skew)?),
+        };
         let version = ApiVersion::of(http, operation)?;
         self.limits.take(operation, self.clock.monotonic()).map_err(Refusal::too_many_requests)?;
-        Ok((version, now))
+        Ok((version, now, signer))
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use acs_identity_core::{AcsId, Timestamp};
 
 use crate::assignments::Assignments;
+use crate::keys::KeyType;
 use crate::user::{IssuedToken, TokenState, User};
 
 /// How long tokens that have expired are remembered.
@@ -37,9 +38,16 @@ struct Token {
     issued_at: Timestamp,
     expires_on: Timestamp,
     revoked_at: Option<Timestamp>,
+    /// The access key that the request for it was signed with.
+    signer: Option<KeyType>,
 }
 
 impl Token {
+    /// Revokes it from then on, unless it is revoked earlier.
+    fn revoke(&mut self, from: Timestamp) {
+        self.revoked_at = Some(self.revoked_at.map_or(from, |at| at.min(from)));
+    }
+
     fn state(&self, now: Timestamp) -> TokenState {
         match self.revoked_at {
             // Whichever came first is what has become of it.
@@ -122,6 +130,7 @@ impl World {
         scopes: Vec<String>,
         now: Timestamp,
         expires_on: Timestamp,
+        signer: Option<KeyType>,
     ) -> Option<(AcsId, u64)> {
         let record = self.records.get_mut(id)?;
         while record.tokens.front().is_some_and(|token| token.expires_on.saturating_add(EXPIRED_KEPT) < now) {
@@ -129,7 +138,7 @@ impl World {
         }
         let number = self.next_token;
         self.next_token += 1;
-        record.tokens.push_back(Token { number, scopes, issued_at: now, expires_on, revoked_at: None });
+        record.tokens.push_back(Token { number, scopes, issued_at: now, expires_on, revoked_at: None, signer });
         record.user.last_token_issued_at = Some(now);
         Some((record.user.id.clone(), number))
     }
@@ -139,11 +148,14 @@ impl World {
         let Some(record) = self.records.get_mut(id) else {
             return false;
         };
-        // Those before one that is revoked are revoked, too.
-        for token in record.tokens.iter_mut().rev().take_while(|token| token.revoked_at.is_none()) {
-            token.revoked_at = Some(from);
-        }
+        record.tokens.iter_mut().for_each(|token| token.revoke(from));
         true
+    }
+
+    /// Revokes all tokens, whoever has them, that were issued with this access key.
+    pub(crate) fn revoke_all_of(&mut self, key: KeyType, from: Timestamp) {
+        let tokens = self.records.values_mut().flat_map(|record| &mut record.tokens);
+        tokens.filter(|token| token.signer == Some(key)).for_each(|token| token.revoke(from));
     }
 
     /// In the order in which they were issued.
@@ -185,7 +197,7 @@ mod tests {
     fn a_revocation_reaches_the_tokens_before_it_and_no_later_one() {
         let mut world = World::new();
         world.create(id("u"), None, NOW);
-        let issue = |world: &mut World| world.issue("u", vec![], NOW, later(3600)).unwrap().1;
+        let issue = |world: &mut World| world.issue("u", vec![], NOW, later(3600), None).unwrap().1;
         let (one, two) = (issue(&mut world), issue(&mut world));
         assert!(world.revoke("u", later(10)));
         let three = issue(&mut world);
@@ -203,10 +215,10 @@ mod tests {
     fn tokens_that_expired_long_ago_are_forgotten() {
         let mut world = World::new();
         world.create(id("u"), None, NOW);
-        world.issue("u", vec![], NOW, later(60)).unwrap();
-        world.issue("u", vec![], later(3660), later(9999)).unwrap();
+        world.issue("u", vec![], NOW, later(60), None).unwrap();
+        world.issue("u", vec![], later(3660), later(9999), None).unwrap();
         assert_eq!(world.tokens("u", later(3660)).len(), 2);
-        world.issue("u", vec![], later(3661), later(9999)).unwrap();
+        world.issue("u", vec![], later(3661), later(9999), None).unwrap();
         assert_eq!(world.tokens("u", later(3661)).len(), 2);
     }
 

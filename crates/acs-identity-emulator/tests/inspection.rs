@@ -5,11 +5,11 @@ mod common;
 use std::sync::Arc;
 
 use acs_identity_core::Timestamp;
-use acs_identity_emulator::{DEFAULT_KEY, Emulator, Operation, Seed};
+use acs_identity_emulator::{DEFAULT_KEY, Emulator, KeyType, Operation, Seed, TokenState};
 use acs_identity_testkit::ManualClock;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use common::{Call, MINUTE, PREVIEW, STABLE, created, issued, path, post, send};
+use common::{Call, MINUTE, PREVIEW, STABLE, created, issued, path, post, send, states};
 use ring::digest;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 
@@ -107,7 +107,7 @@ async fn tokens_verify_with_the_published_key() {
 async fn the_connection_string_has_the_form_of_the_portal() {
     let emulator = Emulator::start().await.unwrap();
     let expected = format!("endpoint={}/;accesskey={DEFAULT_KEY}", emulator.endpoint());
-    assert_eq!((emulator.connection_string(), emulator.key()), (expected, DEFAULT_KEY));
+    assert_eq!((emulator.connection_string(), emulator.key().as_str()), (expected, DEFAULT_KEY));
     assert!(emulator.endpoint().starts_with("http://127.0.0.1:"));
     let other = Emulator::start().await.unwrap();
     assert_ne!(emulator.endpoint(), other.endpoint());
@@ -130,4 +130,32 @@ async fn debug_shows_no_secret_and_no_customer() {
     for secret in [key, "bob@", user_part, token.as_str(), "Signature=", "HMAC-SHA256"] {
         assert!(!shown.contains(secret), "{secret} in {shown}");
     }
+}
+
+#[tokio::test]
+async fn both_keys_sign_and_one_that_is_replaced_does_not_with_all_its_tokens() {
+    let emulator = Emulator::start().await.unwrap();
+    let id = created(&emulator).await;
+    let issue = |key: String| {
+        let body = r#"{"scopes":["chat"]}"#;
+        let call = Call::new(&emulator, "POST", &path(&id, "/:issueAccessToken"), STABLE, body);
+        let (call, emulator) = (Call { key, ..call }, &emulator);
+        async move { call.send(emulator).await.status }
+    };
+    let (primary, secondary) = (emulator.key(), emulator.secondary_key());
+    assert_eq!([issue(primary.clone()).await, issue(secondary.clone()).await], [200, 200]);
+
+    let renewed = emulator.regenerate_key(KeyType::Primary);
+    assert_eq!((&renewed, &secondary), (&emulator.key(), &emulator.secondary_key()));
+    assert!(emulator.connection_string().ends_with(&renewed));
+    assert_eq!(states(&emulator, &id), [TokenState::Revoked, TokenState::Valid]);
+    assert_eq!([issue(primary).await, issue(renewed).await, issue(secondary.clone()).await], [401, 200, 200]);
+
+    emulator.regenerate_key(KeyType::Secondary);
+    assert_eq!(issue(secondary).await, 401);
+    use TokenState::{Revoked, Valid};
+    assert_eq!(states(&emulator, &id), [Revoked, Revoked, Valid, Revoked]);
+    let keys = [emulator.key(), emulator.secondary_key()];
+    let others = Emulator::start().await.unwrap();
+    assert!(keys.iter().all(|key| key.len() == 88 && *key != others.secondary_key()) && keys[0] != keys[1]);
 }
