@@ -57,6 +57,8 @@ impl Key for CustomerId {
 /// The barriers of a cache, for both directions.
 pub(crate) struct Barriers {
     last: AtomicU64,
+    /// Until when the feed counts as heard, in microseconds. Nothing is fresh after that.
+    heard_until: AtomicU64,
     /// What was loaded before this is not fresh; all, while the feed is not live.
     fresh_from: AtomicU64,
     /// What was loaded before this is known to be of no use, also as a stale answer.
@@ -73,6 +75,8 @@ pub(crate) struct Feed {
     pub(crate) live: bool,
     /// How many times it has begun to work.
     pub(crate) epoch: u64,
+    /// The number of who follows it. Those before have no say any more.
+    follower: u64,
 }
 
 impl Barriers {
@@ -80,9 +84,10 @@ impl Barriers {
     pub(crate) fn new(with_feed: bool) -> Self {
         Self {
             last: AtomicU64::new(0),
+            heard_until: AtomicU64::new(u64::MAX),
             fresh_from: AtomicU64::new(if with_feed { u64::MAX } else { 0 }),
             usable_from: AtomicU64::new(0),
-            feed: Mutex::new(Feed { live: !with_feed, epoch: 0 }),
+            feed: Mutex::new(Feed { live: !with_feed, epoch: 0, follower: 0 }),
             ids: Side::new(),
             customers: Side::new(),
         }
@@ -104,9 +109,21 @@ impl Barriers {
         self.usable_from.fetch_max(number, Ordering::AcqRel);
     }
 
-    /// Says that the feed works from now on, or that something may have been missed.
-    pub(crate) fn set_live(&self, live: bool) {
+    /// Another one follows the feed: until it says that it works, something may have been missed.
+    pub(crate) fn next_follower(&self) -> u64 {
         let mut feed = lock(&self.feed);
+        feed.follower += 1;
+        feed.live = false;
+        self.raise(*feed);
+        feed.follower
+    }
+
+    /// Says that the feed works from now on, or that something may have been missed.
+    pub(crate) fn set_live(&self, live: bool, by: u64) {
+        let mut feed = lock(&self.feed);
+        if by != feed.follower {
+            return;
+        }
         feed.live = live;
         feed.epoch += u64::from(live);
         self.raise(*feed);
@@ -125,8 +142,28 @@ impl Barriers {
         *lock(&self.feed)
     }
 
+    /// Says that the feed is listened to, which is good until then.
+    pub(crate) fn hear_until(&self, until: u64, by: u64) {
+        let feed = lock(&self.feed);
+        if by == feed.follower {
+            self.heard_until.store(until, Ordering::Release);
+        }
+    }
+
+    /// Whether somebody listens to the feed, as far as anybody can know.
     #[inline]
-    pub(crate) fn is_fresh(&self, born: u64) -> bool {
+    pub(crate) fn is_heard(&self, now: u64) -> bool {
+        now <= self.heard_until.load(Ordering::Acquire) || !is_on(Guard::FeedIsHeard)
+    }
+
+    #[inline]
+    pub(crate) fn is_fresh(&self, born: u64, now: u64) -> bool {
+        // In this order: who listens again has ended the epoch before.
+        self.is_heard(now) && self.is_of_this_epoch(born)
+    }
+
+    #[inline]
+    fn is_of_this_epoch(&self, born: u64) -> bool {
         born >= self.fresh_from.load(Ordering::Acquire) || !is_on(Guard::Floor)
     }
 
@@ -295,6 +332,33 @@ mod tests {
         ids.bar(&one);
         barriers.lift(&one, None, 7);
         assert_eq!((barred(0), ids.barred.load(Ordering::Acquire)), ([false; 3], 0));
+    }
+
+    #[test]
+    fn who_followed_the_feed_before_another_one_has_no_say_any_more() {
+        let barriers = Barriers::new(true);
+        let one = barriers.next_follower();
+        barriers.set_live(true, one);
+        let born = barriers.now();
+        assert!(barriers.feed().live && barriers.is_fresh(born, 0));
+        let other = barriers.next_follower();
+        assert!(!barriers.feed().live && !barriers.is_fresh(born, 0));
+        barriers.set_live(true, one);
+        assert!(!barriers.feed().live && !barriers.is_fresh(barriers.now(), 0));
+        barriers.set_live(true, other);
+        barriers.set_live(false, one);
+        assert!(barriers.feed().live && barriers.is_fresh(barriers.now(), 0) && !barriers.is_fresh(born, 0));
+    }
+
+    #[test]
+    fn nothing_is_fresh_after_the_time_for_which_the_feed_is_heard() {
+        let barriers = Barriers::new(true);
+        let (one, other) = (barriers.next_follower(), barriers.next_follower());
+        barriers.set_live(true, other);
+        let born = barriers.now();
+        barriers.hear_until(7, other);
+        barriers.hear_until(9, one);
+        assert_eq!([7, 8].map(|now| barriers.is_fresh(born, now)), [true, false]);
     }
 
     #[test]

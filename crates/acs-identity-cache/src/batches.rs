@@ -4,11 +4,14 @@
 //! for the end of one of these, and then go together: also those of callers who got their answers from it and ask on, as they
 //! run before it takes the next batch. So a lone lookup waits for nothing, and the busier the source is, the larger the batches are. A roster is many
 //! loads at once: as long as others wait, it has half of each batch.
+//!
+//! Of a call that is late, one ID may be the reason, and nobody knows which: next time, each of them has a call of its own.
 
-use std::collections::VecDeque;
+mod queue;
+
 use std::sync::Arc;
 
-use acs_identity_core::{AcsId, Answer, Answers, Error, ErrorKind, Resolution, Resolver};
+use acs_identity_core::{AcsId, Answer, Error, ErrorKind, Resolution, Resolver};
 
 use crate::breaker::spared;
 use crate::guarded::outside;
@@ -17,6 +20,7 @@ use crate::read_through::Shared;
 use crate::sync::{Mutex, MutexGuard, has_runtime, lock, pause, spawn};
 use crate::traced::{self, Direction};
 use crate::values::micros;
+use queue::Queue;
 
 pub(crate) type Load = lane::Load<AcsId, Option<Resolution>>;
 
@@ -27,55 +31,6 @@ pub(crate) struct Batches {
     size: usize,
     /// The most batches under way.
     at_once: usize,
-}
-
-#[derive(Default)]
-struct Queue {
-    /// Asked for alone.
-    lone: VecDeque<Load>,
-    /// Asked for with others, perhaps a great many.
-    rosters: VecDeque<Load>,
-    /// Those of the batches under way.
-    permits: Vec<Permit>,
-    /// How many there were so far.
-    issued: u64,
-}
-
-/// The permit of a worker to have a batch under way.
-struct Permit {
-    number: u64,
-    /// When its last call began, or when it was issued, in microseconds.
-    moved: u64,
-}
-
-impl Queue {
-    fn waiting(&self) -> usize {
-        self.lone.len() + self.rosters.len()
-    }
-
-    /// The next batch: up to half of it are loads of rosters, so that neither these nor lone ones wait for all of the others.
-    fn take(&mut self, size: usize) -> Vec<Load> {
-        let of_rosters = self.rosters.len().min((size / 2).max(size.saturating_sub(self.lone.len())));
-        let lone = self.lone.len().min(size - of_rosters);
-        self.lone.drain(..lone).chain(self.rosters.drain(..of_rosters)).collect()
-    }
-
-    fn issue(&mut self, now: u64) -> u64 {
-        self.issued += 1;
-        self.permits.push(Permit { number: self.issued, moved: now });
-        self.issued
-    }
-
-    /// Takes permits back that nothing was done with for longer than a call has one: then the runtimes that they are used on
-    /// stand still, and would keep everybody waiting.
-    fn expire(&mut self, now: u64, deadline: u64) {
-        self.permits.retain(|permit| now <= permit.moved.saturating_add(deadline));
-    }
-
-    /// Where a permit is, unless it was taken back.
-    fn place(&self, number: u64) -> Option<usize> {
-        self.permits.iter().position(|permit| permit.number == number)
-    }
 }
 
 impl Batches {
@@ -105,7 +60,7 @@ impl Batches {
         let mut queue = lock(&self.queue);
         let Some(place) = queue.place(permit) else { return Vec::new() };
         queue.permits.swap_remove(place);
-        if queue.permits.is_empty() { queue.take(usize::MAX) } else { Vec::new() }
+        if queue.permits.is_empty() { queue.take_all() } else { Vec::new() }
     }
 
     /// Notes that a call begins.
@@ -113,6 +68,20 @@ impl Batches {
         let mut queue = lock(&self.queue);
         if let Some(place) = queue.place(permit) {
             queue.permits[place].moved = now;
+        }
+    }
+
+    /// Notes that a call for these is late.
+    fn is_late(&self, part: &[Load]) {
+        lock(&self.queue).is_late(part);
+    }
+
+    /// Notes that a call ended in time, if that is of interest.
+    fn was_in_time(&self, part: &[Load]) {
+        if let [load] = part
+            && load.goes_alone
+        {
+            lock(&self.queue).was_in_time(load);
         }
     }
 }
@@ -131,13 +100,9 @@ impl<R: Resolver + 'static> Shared<R> {
         let permits: Vec<u64> = {
             let mut queue = lock(&self.batches.queue);
             queue.expire(now, micros(self.load_deadline));
-            if loads.len() > 1 {
-                queue.rosters.extend(loads)
-            } else {
-                queue.lone.extend(loads)
-            }
+            queue.push(loads);
             // Also if a worker that takes these loads has begun, but not run yet: its runtime may stand still.
-            let batches = queue.waiting().div_ceil(self.batches.size);
+            let batches = queue.calls(self.batches.size);
             let free = self.batches.at_once.saturating_sub(queue.permits.len());
             (0..batches.min(free)).map(|_| queue.issue(now)).collect()
         };
@@ -224,7 +189,17 @@ impl<R: Resolver + 'static> Worker<R> {
         }
         shared.ids.counters().count_batch(part.len());
         part.iter().for_each(Load::begin);
-        shared.call_source(Direction::ById, part.len(), shared.ask(part), || self.pass_on()).await
+        let mut is_late = false;
+        let when_late = || {
+            is_late = true;
+            shared.batches.is_late(part);
+            self.pass_on();
+        };
+        let answers = shared.call_source(Direction::ById, part.len(), shared.ask(part), when_late).await;
+        if !is_late {
+            shared.batches.was_in_time(part);
+        }
+        answers
     }
 }
 
@@ -247,11 +222,7 @@ impl<R: Resolver> Shared<R> {
             return Ok(vec![self.resolver.resolve(load.key()).await]);
         }
         let ids: Vec<AcsId> = part.iter().map(|load| load.key().clone()).collect();
-        let answers: Answers = self.resolver.resolve_many(&ids).await;
-        if answers.len() != ids.len() {
-            return Err(Error::new(ErrorKind::Internal, "the resolver did not answer each ID"));
-        }
-        Ok(answers.into_iter().collect())
+        Ok(self.resolver.resolve_many(&ids).await.in_order_of(&ids)?.into_iter().collect())
     }
 }
 

@@ -149,7 +149,8 @@ impl<R> ReadThroughBuilder<R> {
 
     /// The news of what others write, mostly of the same store. While it is followed, a change made elsewhere is seen as soon
     /// as it is told; while it is not, as at the beginning and after its connection was lost, no answer that is kept
-    /// is fresh, and every question is asked of the source. It is followed from the first question on, as long as the cache is there.
+    /// is fresh, and every question is asked of the source. It is followed from the first question on, as long as the cache is there. If the runtime
+    /// on which it is stands still for five seconds, nothing is fresh either, and it is followed on another one that asks.
     pub fn feed(mut self, feed: impl ChangeFeed + 'static) -> Self {
         self.feed = Some(Arc::new(feed));
         self

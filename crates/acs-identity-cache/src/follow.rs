@@ -1,4 +1,7 @@
 //! Follows a change feed, so that what others write is seen.
+//!
+//! It is followed in a task, whose runtime may stand still: then news are told, and not heard. So whoever listens says so all the time, and if
+//! that was too long ago, nothing is fresh, and the next one who misses something has the feed followed on its own runtime.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,25 +12,30 @@ use futures::future::{AbortHandle, abortable};
 use tokio_util::task::TaskTracker;
 
 use crate::barriers::Barriers;
+use crate::clock::Time;
 use crate::guarded::caught;
 use crate::lane::Lane;
-use crate::sync::{AtomicU32, Mutex, Ordering, lock, pause, spawn, timeout};
+use crate::sync::{AtomicU64, Mutex, Ordering, lock, pause, spawn, timeout};
 use crate::traced;
-use crate::values::Listing;
+use crate::values::{Listing, micros};
 
 /// How long to wait before a feed that has ended is subscribed to again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-const IDLE: u32 = 0;
-const FOLLOWING: u32 = 1;
+/// How often who listens says so, at the least.
+const BEAT: Duration = Duration::from_secs(1);
+/// How long it is believed.
+const BELIEVED: Duration = Duration::from_secs(5);
+
+const IDLE: u64 = 0;
 /// For good, as its cache is closed or gone.
-const STOPPED: u32 = 2;
+const STOPPED: u64 = u64::MAX;
 
 /// Follows a feed, in a task that ends with this.
 pub(crate) struct Follower {
     listener: Listener,
-    /// [`IDLE`], [`FOLLOWING`] or [`STOPPED`].
-    state: Arc<AtomicU32>,
+    /// [`IDLE`], [`STOPPED`], or the number of who follows.
+    state: Arc<AtomicU64>,
     task: Mutex<Option<AbortHandle>>,
 }
 
@@ -37,6 +45,7 @@ struct Listener {
     barriers: Arc<Barriers>,
     ids: Arc<Lane<AcsId, Option<Resolution>>>,
     customers: Arc<Lane<CustomerId, Listing>>,
+    time: Time,
 }
 
 impl Follower {
@@ -45,22 +54,41 @@ impl Follower {
         barriers: Arc<Barriers>,
         ids: Arc<Lane<AcsId, Option<Resolution>>>,
         customers: Arc<Lane<CustomerId, Listing>>,
+        time: Time,
     ) -> Self {
-        let listener = Listener { feed, barriers, ids, customers };
-        Self { listener, state: Arc::new(AtomicU32::new(IDLE)), task: Mutex::default() }
+        let listener = Listener { feed, barriers, ids, customers, time };
+        Self { listener, state: Arc::new(AtomicU64::new(IDLE)), task: Mutex::default() }
     }
 
-    /// Begins to follow, unless it does. Called with each miss, since nothing is fresh before, and since the runtime that it
-    /// runs on may have gone.
+    /// Whether there is nothing to begin.
+    fn is_settled(&self) -> bool {
+        match self.state.load(Ordering::Acquire) {
+            IDLE => false,
+            STOPPED => true,
+            _ => self.listener.barriers.is_heard(self.listener.time.now()),
+        }
+    }
+
+    /// Begins to follow, unless somebody does. Called before each load, since nothing is fresh before, and since the runtime that it
+    /// runs on may have gone, or stand still.
     pub(crate) fn start(&self, tasks: &TaskTracker) {
-        if self.state.load(Ordering::Acquire) != IDLE {
+        if self.is_settled() {
             return;
         }
         let mut task = lock(&self.task);
-        if self.state.compare_exchange(IDLE, FOLLOWING, Ordering::AcqRel, Ordering::Acquire).is_err() {
+        if self.is_settled() {
             return;
         }
-        let running = Running { barriers: self.listener.barriers.clone(), state: self.state.clone() };
+        if let Some(older) = task.take()
+            && self.state.load(Ordering::Acquire) != IDLE
+        {
+            traced::feed_is_not_heard();
+            older.abort();
+        }
+        let number = self.listener.barriers.next_follower();
+        self.state.store(number, Ordering::Release);
+        self.listener.say_so(self.listener.time.now(), number);
+        let running = Running { barriers: self.listener.barriers.clone(), state: self.state.clone(), number };
         let (following, handle) = abortable(self.listener.clone().listen(running));
         *task = Some(handle);
         // Without a runtime, it is dropped at once.
@@ -86,41 +114,73 @@ impl Drop for Follower {
     }
 }
 
-/// However the task ends, nothing is followed any more.
+/// However the task ends, nothing is followed any more, unless another one does.
 struct Running {
     barriers: Arc<Barriers>,
-    state: Arc<AtomicU32>,
+    state: Arc<AtomicU64>,
+    number: u64,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.barriers.set_live(false);
-        if self.state.compare_exchange(FOLLOWING, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+        self.barriers.set_live(false, self.number);
+        if self.state.compare_exchange(self.number, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             traced::runtime_lost("follow");
         }
     }
 }
 
+/// How a subscription came to its end.
+enum End {
+    /// The feed has ended.
+    Ended,
+    /// This stood still meanwhile.
+    NotHeard,
+}
+
 impl Listener {
-    async fn listen(self, _running: Running) {
+    /// Says that this listens, or did at a moment.
+    fn say_so(&self, at: u64, number: u64) {
+        // A clock of one's own may be moved at will, while the runtime's is not.
+        if matches!(self.time, Time::Coarse) || cfg!(acs_identity_model) {
+            self.barriers.hear_until(at.saturating_add(micros(BELIEVED)), number);
+        }
+    }
+
+    async fn listen(self, running: Running) {
+        let number = running.number;
         loop {
-            let heard = caught(self.hear_all()).await;
-            self.barriers.set_live(false);
+            let heard = caught(self.hear_all(number)).await;
+            self.barriers.set_live(false, number);
             match heard {
-                Ok(()) => traced::feed_has_ended(),
+                Ok(End::Ended) => traced::feed_has_ended(),
+                Ok(End::NotHeard) => traced::feed_is_not_heard(),
                 Err(_) => traced::feed_has_panicked(),
             }
+            self.say_so(self.time.now(), number);
             // It ends when its store is closed. Should it not have been, it goes on.
             let _ = timeout(PAUSE, std::future::pending::<()>()).await;
         }
     }
 
     /// Hears a subscription to its end.
-    async fn hear_all(&self) {
+    async fn hear_all(&self, number: u64) -> End {
+        self.say_so(self.time.now(), number);
         let mut changes = self.feed.changes();
-        for heard in 1_u64.. {
-            let Some(change) = changes.next().await else { return };
-            self.hear(change);
+        let mut heard = 0_u64;
+        loop {
+            match timeout(BEAT, changes.next()).await {
+                Some(Some(change)) => self.hear(change, number),
+                Some(None) => return End::Ended,
+                None => {}
+            }
+            // Others may have noticed, and what is fresh no more is not to be fresh again. By one look at the clock, as this may stand still in between, too.
+            let now = self.time.now();
+            if !self.barriers.is_heard(now) {
+                return End::NotHeard;
+            }
+            self.say_so(now, number);
+            heard += 1;
             // A feed that always has more to tell is not to keep the thread to itself.
             if heard.is_multiple_of(128) {
                 pause().await;
@@ -128,10 +188,10 @@ impl Listener {
         }
     }
 
-    fn hear(&self, change: Change) {
+    fn hear(&self, change: Change, number: u64) {
         match change {
             Change::Live => {
-                self.barriers.set_live(true);
+                self.barriers.set_live(true, number);
                 traced::feed_is_live(self.barriers.feed().epoch);
             }
             // Whatever its revision: a row that was changed by hand may still have the one that is known.
@@ -144,7 +204,7 @@ impl Listener {
                 self.customers.forget(&customer);
             }
             Change::Lost(reason) => {
-                self.barriers.set_live(false);
+                self.barriers.set_live(false, number);
                 traced::feed_is_lost(reason);
             }
             // Also what is newer than this crate.

@@ -11,7 +11,7 @@ use crate::sync::{has_runtime, timeout};
 
 /// Where there is nothing to run tasks and timers on.
 pub(crate) fn outside() -> Error {
-    Error::new(ErrorKind::Unavailable, "there is no tokio runtime here").in_backend("cache")
+    Error::new(ErrorKind::Unavailable, "there is no tokio runtime with a timer here").in_backend("cache")
 }
 
 /// Awaits a future, at most so long.

@@ -63,18 +63,11 @@ pub(crate) struct Lane<K: Key, V: Cached> {
 /// What somebody finds who asks for a key.
 pub(crate) enum Entered<K: Key, V: Cached> {
     /// An answer.
-    Hit(Hit<V>),
+    Hit(V),
     /// A load that somebody else started.
     Joined(Seat<V>),
     /// A load that this caller has to run.
     Leader(Load<K, V>),
-}
-
-/// A fresh answer.
-pub(crate) struct Hit<V> {
-    pub(crate) value: V,
-    /// Whether it is time to load it anew.
-    pub(crate) is_due: bool,
 }
 
 impl<K: Key, V: Cached> Lane<K, V> {
@@ -97,24 +90,40 @@ impl<K: Key, V: Cached> Lane<K, V> {
         &self.counters
     }
 
-    /// The stored answer, if there is a fresh one that is usable. Takes no lock of this lane.
-    pub(crate) fn get(&self, key: &K, usable: impl Fn(&V::Kept) -> bool) -> Option<Hit<V>> {
-        self.get_hashed(self.hashed(key), usable)
+    /// The stored answer, if there is a fresh one that is usable, and `due` is called if it is time to load it anew. Takes no lock
+    /// of this lane.
+    #[inline]
+    pub(crate) fn get(&self, key: &K, usable: impl Fn(&V::Kept) -> bool, due: impl FnOnce()) -> Option<V> {
+        self.get_hashed(self.hashed(key), usable, due)
     }
 
-    fn get_hashed(&self, key: Hashed<&K>, usable: impl Fn(&V::Kept) -> bool) -> Option<Hit<V>> {
-        let (entry, event) = match self.known.get(key) {
-            Some(entry) => (entry, Event::Hit),
-            None => (self.absent.get(key)?, Event::NegativeHit),
-        };
+    // An answer is moved as seldom as can be: that is a good part of what a hit costs.
+    #[inline]
+    fn get_hashed(&self, key: Hashed<&K>, usable: impl Fn(&V::Kept) -> bool, due: impl FnOnce()) -> Option<V> {
+        match self.known.get(key) {
+            Some(entry) => self.given(entry, Event::Hit, usable, due),
+            None => self.given(self.absent.get(key)?, Event::NegativeHit, usable, due),
+        }
+    }
+
+    #[inline]
+    fn given(
+        &self,
+        entry: Entry<V::Kept>,
+        event: Event,
+        usable: impl Fn(&V::Kept) -> bool,
+        due: impl FnOnce(),
+    ) -> Option<V> {
         let now = self.time.now();
-        if now >= entry.fresh_until || !self.is_unchanged(&entry) || !usable(&entry.kept) {
+        if now >= entry.fresh_until || !self.is_unchanged(&entry, now) || !usable(&entry.kept) {
             return None;
         }
         self.counters.count(event);
-        let is_due = self.limits.refresh_ahead > 0.0 && self.is_due(&entry, now);
+        if self.limits.refresh_ahead > 0.0 && self.is_due(&entry, now) {
+            due();
+        }
         let age = now.saturating_sub(entry.loaded);
-        Some(Hit { value: entry.kept.give(age), is_due })
+        Some(entry.kept.give(age))
     }
 
     /// Whether it is time to load an answer anew.
@@ -124,8 +133,8 @@ impl<K: Key, V: Cached> Lane<K, V> {
     }
 
     /// Whether no barrier came after the start of its load.
-    fn is_unchanged(&self, entry: &Entry<V::Kept>) -> bool {
-        self.barriers.is_fresh(entry.born) && self.names_unchanged(entry)
+    fn is_unchanged(&self, entry: &Entry<V::Kept>, now: u64) -> bool {
+        self.barriers.is_fresh(entry.born, now) && self.names_unchanged(entry)
     }
 
     fn names_unchanged(&self, entry: &Entry<V::Kept>) -> bool {
@@ -153,20 +162,25 @@ impl<K: Key, V: Cached> Lane<K, V> {
         Some(stale)
     }
 
-    /// Finds the stored answer if it is usable, joins the load of a key, or starts one.
-    pub(crate) fn enter(self: &Arc<Self>, key: &K, usable: impl Fn(&V::Kept) -> bool) -> Entered<K, V> {
+    /// Finds the stored answer if it is usable, joins the load of a key, or starts one; see [`get`](Self::get).
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        key: &K,
+        usable: impl Fn(&V::Kept) -> bool,
+        due: impl FnOnce(),
+    ) -> Entered<K, V> {
         let hashed = self.hashed(key);
         let stripe = self.stripe(hashed);
         let stored = stripe.stored.load(Ordering::Acquire);
-        if let Some(hit) = self.get_hashed(hashed, &usable) {
-            return Entered::Hit(hit);
+        if let Some(value) = self.get_hashed(hashed, &usable, due) {
+            return Entered::Hit(value);
         }
         let mut flights = lock(&stripe.flights);
-        // Again under the lock, if a load may have landed in between.
+        // Again under the lock, if a load may have landed in between; what has is not due.
         if stripe.stored.load(Ordering::Acquire) != stored
-            && let Some(hit) = self.get_hashed(hashed, &usable)
+            && let Some(value) = self.get_hashed(hashed, &usable, || {})
         {
-            return Entered::Hit(hit);
+            return Entered::Hit(value);
         }
         self.counters.count(Event::Miss);
         match self.join_or_lead(&mut flights, key) {
@@ -196,20 +210,25 @@ impl<K: Key, V: Cached> Lane<K, V> {
     fn is_renewed(&self, key: Hashed<&K>) -> bool {
         let now = self.time.now();
         let entry = self.known.get(key).or_else(|| self.absent.get(key));
-        entry.is_some_and(|entry| now < entry.fresh_until && self.is_unchanged(&entry) && !self.is_due(&entry, now))
+        entry
+            .is_some_and(|entry| now < entry.fresh_until && self.is_unchanged(&entry, now) && !self.is_due(&entry, now))
     }
 
     fn join_or_lead(self: &Arc<Self>, flights: &mut Flights<K, V>, key: &K) -> Result<Load<K, V>, Arc<Flight<V>>> {
         let now = self.time.now();
-        if let Some(flight) = flights.last(key)
+        let last = flights.last(key);
+        let is_late = last.is_some_and(|flight| !self.is_young(flight, now));
+        if let Some(flight) = last
             && K::side(&self.barriers).is_joinable(flight.born())
-            && (self.is_young(flight, now) || !is_on(Guard::JoinedWhileYoung))
+            && (!is_late || !is_on(Guard::JoinedWhileYoung))
         {
             return Err(flight.clone());
         }
         let flight = Arc::new(Flight::new(now));
         flights.add(key, flight.clone());
-        Ok(Load::new(self.clone(), key.clone(), flight))
+        let mut load = Load::new(self.clone(), key.clone(), flight);
+        load.goes_alone = is_late;
+        Ok(load)
     }
 
     /// Whether a load is still within its deadline. One that waits for others to end is, however long it has to: to start
@@ -256,8 +275,10 @@ impl<K: Key, V: Cached> Lane<K, V> {
         let is_absent = value.is_absent();
         let Some(entry) = self.entry(key, flight, value).filter(|_| !named_barred) else {
             // Those who wait are given it nevertheless, and are not to be given the older one afterwards, as a stale answer.
-            self.known.remove(hashed);
-            self.absent.remove(hashed);
+            if is_on(Guard::OlderIsRemoved) {
+                self.known.remove(hashed);
+                self.absent.remove(hashed);
+            }
             return false;
         };
         let (table, other) = if is_absent { (&self.absent, &self.known) } else { (&self.known, &self.absent) };
@@ -360,7 +381,11 @@ mod tests {
         let id = "id".parse().unwrap();
         land(lane.refresh(&id).expect("nothing is kept"));
         clock.advance(Duration::from_secs(6));
-        let hits: Vec<_> = (0..2).map(|_| lane.get(&id, |_| true).expect("a hit").is_due).collect();
+        let hits: Vec<_> = (0..2).map(|_| {
+            let mut is_due = false;
+            lane.get(&id, |_| true, || is_due = true).expect("a hit");
+            is_due
+        }).collect();
         assert_eq!(hits, [true, true]);
         land(lane.refresh(&id).expect("it is due"));
         assert!(lane.refresh(&id).is_none(), "it has been renewed");
@@ -374,7 +399,7 @@ mod tests {
         let refuse = |load: Load<_, _>| load.refuse(Error::new(ErrorKind::Unavailable, "spared"));
         let id = "id".parse().unwrap();
         refuse(lane.refresh(&id).expect("nothing is kept"));
-        let Entered::Leader(load) = lane.enter(&id, |_| true) else { panic!("the other load is over") };
+        let Entered::Leader(load) = lane.enter(&id, |_| true, || {}) else { panic!("the other load is over") };
         refuse(load);
         let stats = lane.counters().stats();
         assert_eq!((stats.refreshed, stats.misses, stats.refused, stats.failed), (1, 1, 1, 0));

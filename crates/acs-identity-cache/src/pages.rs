@@ -3,9 +3,10 @@
 use acs_identity_core::{CustomerId, Mapping, MappingStore, Page, PageRequest, Result};
 
 use crate::ReadThrough;
+use crate::guarded::outside;
 use crate::lane::{Entered, Load};
 use crate::read_through::Shared;
-use crate::sync::spawn;
+use crate::sync::{has_runtime, spawn};
 use crate::traced::Direction;
 use crate::values::Listing;
 
@@ -15,22 +16,22 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
     /// # Errors
     /// The load's, and `Timeout`.
     pub(crate) async fn first_page(&self, customer: &CustomerId, page: &PageRequest) -> Result<Page<Mapping>> {
-        self.0.follow();
         let mut until = None;
         loop {
-            let seat = match self.0.customers.enter(customer, |listing| listing.answers(page)) {
-                Entered::Hit(hit) => {
-                    if let Some(load) = self.0.renewal(&self.0.customers, customer, &hit) {
-                        self.load_page(load, page.clone());
-                    }
-                    if let Some(found) = hit.value.page_for(page) {
-                        return Ok(found);
-                    }
-                    continue;
+            let renew = || {
+                if let Some(load) = self.0.renewal(&self.0.customers, customer) {
+                    self.load_page(load, page.clone());
                 }
+            };
+            let seat = match self.0.customers.enter(customer, |listing| listing.answers(page), renew) {
+                Entered::Hit(listing) => match listing.page_for(page) {
+                    Some(found) => return Ok(found),
+                    None => continue,
+                },
                 Entered::Joined(seat) => seat,
                 Entered::Leader(load) => {
                     let seat = load.seat();
+                    self.0.follow();
                     self.load_page(load, page.clone());
                     seat
                 }
@@ -46,6 +47,9 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
     }
 
     fn load_page(&self, load: Load<CustomerId, Listing>, page: PageRequest) {
+        if !has_runtime() {
+            return load.land(Err(outside()));
+        }
         let shared = self.0.clone();
         if let Err(open) = shared.breaker.admit(shared.time.now()) {
             return load.refuse(open);
@@ -59,7 +63,7 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
 
 impl<S: MappingStore> Shared<S> {
     async fn ask_for_page(&self, load: &Load<CustomerId, Listing>, page: PageRequest) -> Result<Page<Mapping>> {
-        let mut permit = Some(self.permits.take(self.load_deadline, || self.time.now()).await?);
+        let mut permit = Some(self.permits.take().await?);
         load.begin();
         let call = async { Ok([self.resolver.mappings_of(load.key(), page).await]) };
         let [found] = self.call_source(Direction::ByCustomer, 1, call, || permit = None).await?;

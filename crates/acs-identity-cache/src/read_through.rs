@@ -18,7 +18,7 @@ use crate::counters::{CacheStats, Counters};
 use crate::flight::Seat;
 use crate::follow::Follower;
 use crate::guarded::outside;
-use crate::lane::{Entered, Hit, Lane, Limits, Load};
+use crate::lane::{Entered, Lane, Limits, Load};
 use crate::permits::Permits;
 use crate::sync::{Moment, has_runtime, moment};
 use crate::values::{Cached, Listing};
@@ -38,7 +38,8 @@ use crate::values::{Cached, Listing};
 /// wait and is not stored.
 ///
 /// # Failures
-/// A call that fails for all its IDs for good, or panics, is split until what it fails for stands alone. After five calls
+/// A call that fails for all its IDs for good, or panics, is split until what it fails for stands alone. After one that was late, each of its IDs
+/// is asked for alone, until that was in time. After five calls
 /// in a row that failed since the source was not there, or was not there in time, loads are refused with `Unavailable` at once, for at most a second
 /// until one of them is let through again; so are those that wait for a call. What is only passed on to a store (writes, later pages, `scan`) is not refused.
 ///
@@ -48,7 +49,7 @@ use crate::values::{Cached, Listing};
 ///
 /// # Panics
 /// A panicking resolver gives each of those who wait one `Internal` error, and the next caller tries again. Outside of a
-/// tokio runtime, a question that has to be asked of the resolver, and a write, is answered with `Unavailable`.
+/// tokio runtime with a timer, a question that has to be asked of the resolver, and a write, is answered with `Unavailable`.
 pub struct ReadThrough<R>(pub(crate) Arc<Shared<R>>);
 
 pub(crate) struct Shared<R> {
@@ -97,14 +98,16 @@ impl<R> ReadThrough<R> {
         let barriers = Arc::new(Barriers::new(options.feed.is_some()));
         let ids = Arc::new(Lane::new(options.table, options.limits, time.clone(), barriers.clone()));
         let customers = Arc::new(Lane::new(options.table, customer_limits, time.clone(), barriers.clone()));
-        let follower = options.feed.map(|feed| Follower::new(feed, barriers.clone(), ids.clone(), customers.clone()));
+        let follower = options
+            .feed
+            .map(|feed| Follower::new(feed, barriers.clone(), ids.clone(), customers.clone(), time.clone()));
         Self(Arc::new(Shared {
             resolver: options.resolver,
             ids,
             customers,
             barriers,
             batches: Batches::new(options.batch_size, options.batches_at_once),
-            permits: Permits::new(options.batches_at_once),
+            permits: Permits::new(options.batches_at_once, options.limits.load_deadline, time.clone()),
             breaker: Breaker::default(),
             follower,
             tasks: TaskTracker::new(),
@@ -135,7 +138,7 @@ impl<R> ReadThrough<R> {
         let feed = self.0.barriers.feed();
         CacheStats {
             feed_epoch: feed.epoch,
-            feed_live: feed.live,
+            feed_live: feed.live && self.0.barriers.is_heard(self.0.time.now()),
             breaker_open: self.0.breaker.is_open(),
             ..counters.stats()
         }
@@ -189,14 +192,9 @@ impl<R> Shared<R> {
     }
 
     /// The load that renews an answer in use which is near its end; none while the source is spared.
-    #[inline]
-    pub(crate) fn renewal<K: Key, V: Cached>(
-        &self,
-        lane: &Arc<Lane<K, V>>,
-        key: &K,
-        hit: &Hit<V>,
-    ) -> Option<Load<K, V>> {
-        if !hit.is_due || self.breaker.lets_nobody_through(self.time.now()) || !has_runtime() {
+    #[cold]
+    pub(crate) fn renewal<K: Key, V: Cached>(&self, lane: &Arc<Lane<K, V>>, key: &K) -> Option<Load<K, V>> {
+        if self.breaker.lets_nobody_through(self.time.now()) || !has_runtime() {
             return None;
         }
         lane.refresh(key)
@@ -215,30 +213,31 @@ impl<R> Shared<R> {
 
     /// Has the change feed followed, if there is one. Nothing is fresh before it is.
     pub(crate) fn follow(&self) {
-        if let Some(follower) = &self.follower {
+        if let Some(follower) = &self.follower
+            && has_runtime()
+        {
             follower.start(&self.tasks);
         }
     }
 }
 
 impl<R: Resolver + 'static> Shared<R> {
-    /// The answer of a hit, which is renewed if it is time.
-    #[inline]
-    fn used(self: &Arc<Self>, id: &AcsId, hit: Hit<Option<Resolution>>) -> Option<Resolution> {
-        if let Some(load) = self.renewal(&self.ids, id, &hit) {
+    /// Has an answer in use loaded anew which is near its end.
+    fn renew(self: &Arc<Self>, id: &AcsId) {
+        if let Some(load) = self.renewal(&self.ids, id) {
             self.submit([load]);
         }
-        hit.value
     }
 
     /// Finds the answer for an ID, or waits for it.
     async fn look_up(self: &Arc<Self>, id: &AcsId, mut until: Option<Deadlines>) -> Answer {
         loop {
-            let seat = match self.ids.enter(id, |_| true) {
-                Entered::Hit(hit) => return Ok(self.used(id, hit)),
+            let seat = match self.ids.enter(id, |_| true, || self.renew(id)) {
+                Entered::Hit(value) => return Ok(value),
                 Entered::Joined(seat) => seat,
                 Entered::Leader(load) => {
                     let seat = load.seat();
+                    self.follow();
                     self.submit([load]);
                     seat
                 }
@@ -256,23 +255,18 @@ impl<R: Resolver + 'static> Shared<R> {
 #[deny(clippy::missing_trait_methods)]
 impl<R: Resolver + 'static> Resolver for ReadThrough<R> {
     async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>> {
-        self.0.follow();
         self.0.look_up(id, None).await
     }
 
     async fn resolve_many(&self, ids: &[AcsId]) -> Answers {
-        self.0.follow();
         let until = self.0.deadlines();
         let mut known: Vec<(&str, Answer)> = Vec::with_capacity(ids.len());
         let mut waiting = Vec::new();
         let mut loads = Vec::new();
         let mut seen = HashSet::with_capacity(ids.len());
         for id in ids.iter().filter(|id| seen.insert(id.as_str())) {
-            match self.0.ids.enter(id, |_| true) {
-                Entered::Hit(hit) => {
-                    loads.extend(self.0.renewal(&self.0.ids, id, &hit));
-                    known.push((id.as_str(), Ok(hit.value)));
-                }
+            match self.0.ids.enter(id, |_| true, || loads.extend(self.0.renewal(&self.0.ids, id))) {
+                Entered::Hit(value) => known.push((id.as_str(), Ok(value))),
                 Entered::Joined(seat) => waiting.push((id, seat)),
                 Entered::Leader(load) => {
                     waiting.push((id, load.seat()));
@@ -281,6 +275,7 @@ impl<R: Resolver + 'static> Resolver for ReadThrough<R> {
             }
         }
         if !loads.is_empty() {
+            self.0.follow();
             self.0.submit(loads);
         }
         for (id, seat) in waiting {
@@ -298,8 +293,7 @@ impl<R: Resolver + 'static> Resolver for ReadThrough<R> {
     }
 
     fn resolve_now(&self, id: &AcsId) -> Option<Option<Resolution>> {
-        let hit = self.0.ids.get(id, |_| true)?;
-        Some(self.0.used(id, hit))
+        self.0.ids.get(id, |_| true, || self.0.renew(id))
     }
 }
 

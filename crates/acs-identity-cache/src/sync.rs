@@ -22,6 +22,8 @@ pub(crate) enum Guard {
     FlightIsTheKeys,
     /// Nothing is stored under a key that is barred.
     KeyIsBarred,
+    /// An answer that is not stored takes away the older one.
+    OlderIsRemoved,
     /// Nothing is stored that names a key of the other direction which is barred.
     NamedIsBarred,
     /// What was loaded before all was forgotten is not given out.
@@ -32,10 +34,14 @@ pub(crate) enum Guard {
     JoinFloor,
     /// Nobody joins a load that has taken longer than it may.
     JoinedWhileYoung,
+    /// A write forgets what it touches before it begins.
+    ForgetBeforeWrite,
     /// A write forgets what it touches once more when it is over.
     ForgetAfterWrite,
     /// Nothing is fresh while the feed is not live.
     FeedIsLive,
+    /// Nothing is fresh if nobody has listened to the feed for a while.
+    FeedIsHeard,
     /// A lifetime is counted from the start of the load.
     LifetimeFromStart,
     /// An answer that may have expired since its load began is not given to who joined the load later.
@@ -49,21 +55,38 @@ mod real {
     pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
     pub(crate) use std::sync::{Mutex, MutexGuard};
 
+    use std::cell::Cell;
     use std::future::Future;
+    use std::panic::catch_unwind;
     use std::time::Duration;
+
+    use tokio::runtime;
 
     use super::Guard;
 
     /// Starts a task that nobody waits for by its handle. Without a runtime, as while one shuts down, it is dropped.
     pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        if let Ok(runtime) = runtime::Handle::try_current() {
             runtime.spawn(task);
         }
     }
 
     /// Whether tasks and timers can be started here.
     pub(crate) fn has_runtime() -> bool {
-        tokio::runtime::Handle::try_current().is_ok()
+        thread_local! {
+            /// The runtime that was last asked about on this thread, and whether it has a timer.
+            static LAST: Cell<Option<(runtime::Id, bool)>> = const { Cell::new(None) };
+        }
+        let Ok(id) = runtime::Handle::try_current().map(|runtime| runtime.id()) else { return false };
+        if let Some((last, has_timer)) = LAST.get()
+            && last == id
+        {
+            return has_timer;
+        }
+        // There is no other way to ask than to try, once, and to have the panic hook tell what is missing.
+        let has_timer = catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).is_ok();
+        LAST.set(Some((id, has_timer)));
+        has_timer
     }
 
     /// The future's output, or `None` if the time has passed before.

@@ -59,6 +59,10 @@ pub(crate) fn feed_has_panicked() {
     warn!(target: TARGET, "the change feed has panicked: no answer that is kept is fresh");
 }
 
+pub(crate) fn feed_is_not_heard() {
+    warn!(target: TARGET, "the runtime that follows the change feed stood still: no answer that is kept is fresh");
+}
+
 pub(crate) fn breaker_opened(failures: u32) {
     warn!(target: TARGET, failures, "the source keeps failing, and is asked only now and then");
 }

@@ -18,9 +18,9 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::ReadThrough;
-use crate::guarded::guarded;
+use crate::guarded::{guarded, outside};
 use crate::read_through::Shared;
-use crate::sync::{Guard, is_on, spawn};
+use crate::sync::{Guard, has_runtime, is_on, spawn};
 use crate::traced;
 use crate::values::micros;
 
@@ -84,7 +84,9 @@ impl<S> Bars<S> {
         touched.ids.iter().for_each(|id| shared.barriers.ids.bar(id));
         touched.customers.iter().for_each(|customer| shared.barriers.customers.bar(customer));
         let bars = Self { shared, touched, lifted: false };
-        bars.forget();
+        if is_on(Guard::ForgetBeforeWrite) {
+            bars.forget();
+        }
         bars
     }
 
@@ -148,6 +150,9 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
         T: Send + 'static,
         Fut: Future<Output = T> + Send + 'static,
     {
+        if !has_runtime() {
+            return Err(outside());
+        }
         let shared = self.0.clone();
         let written = write(shared.clone());
         let parts = if touched.erases { PARTS_OF_AN_ERASURE } else { parts(touched.ids.len()) };
@@ -168,7 +173,7 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
         };
         spawn(self.0.writes.track_future(task.instrument(outer)));
         told.await.unwrap_or_else(|_| {
-            let why = "the task of the write was lost: is there a runtime with a timer, and does it go on?";
+            let why = "the task of the write was lost: does its runtime go on?";
             let was_sent = begun.load(Ordering::Acquire);
             let kind = if was_sent { ErrorKind::OutcomeUnknown } else { ErrorKind::Unavailable };
             Err(Error::new(kind, why).in_backend("cache"))

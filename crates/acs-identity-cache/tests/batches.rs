@@ -285,6 +285,81 @@ async fn a_batch_that_has_an_answer_too_few_is_asked_for_in_parts() {
     assert_eq!(source.sizes(), [4, 2, 2, 1, 1]);
 }
 
+/// Asks for a roster, and says what each was answered.
+async fn roster<const N: usize>(
+    cached: &ReadThrough<Arc<Source>>,
+    names: [&str; N],
+) -> [Result<Option<String>, ErrorKind>; N] {
+    let answers = cached.resolve_many(&ids(&names)).await;
+    std::array::from_fn(|place| said(&answers[place]).map(|found| found.map(str::to_owned)))
+}
+
+fn found(name: &str) -> Result<Option<String>, ErrorKind> {
+    Ok(Some(name.to_owned()))
+}
+
+const LATE: Result<Option<String>, ErrorKind> = Err(ErrorKind::Timeout);
+
+#[tokio::test(start_paused = true)]
+async fn after_a_call_that_was_late_each_of_its_ids_is_asked_for_alone() {
+    for pause in [0, 1, 60] {
+        let source = Arc::new(Source::open());
+        let cached = cached(&source, 10, 2);
+        assert_eq!(roster(&cached, ["id1", "hang", "id2"]).await, [LATE, LATE, LATE]);
+        tokio::time::sleep(Duration::from_secs(pause)).await;
+        assert_eq!(
+            roster(&cached, ["id1", "hang", "id2"]).await,
+            [found("id1"), LATE, found("id2")],
+            "{pause} s later"
+        );
+        // What was in time goes with others again, and what was not does not.
+        cached.purge_all();
+        tokio::time::sleep(Duration::from_secs(pause)).await;
+        assert_eq!(
+            roster(&cached, ["id1", "hang", "id3", "id2"]).await,
+            [found("id1"), LATE, found("id3"), found("id2")]
+        );
+        assert!(source.calls().contains(&["id1", "id3", "id2"].map(str::to_owned).to_vec()), "{:?}", source.calls());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_one_call_at_a_time_an_id_that_is_always_late_lets_the_others_go_first() {
+    let source = Arc::new(Source::open());
+    let cached = cached(&source, 10, 1);
+    let names = ["id1", "id2", "hang", "id3", "id4"];
+    for _ in 0..2 {
+        cached.resolve_many(&ids(&names)).await;
+    }
+    let expected = names.map(|name| if name == "hang" { LATE } else { found(name) });
+    assert_eq!(roster(&cached, names).await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_is_always_late_does_not_open_the_breaker_while_others_are_answered() {
+    let source = Arc::new(Source::open());
+    let cached = cached(&source, 10, 2);
+    for round in 0..20 {
+        let (one, other) = (format!("one{round}"), format!("other{round}"));
+        let answers = roster(&cached, [&one, "hang", &other]).await;
+        assert_eq!(answers[0].is_ok() && answers[2].is_ok(), round > 0, "in round {round}: {answers:?}");
+        assert!(!cached.stats().breaker_open, "in round {round}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_gets_anothers_answer_from_a_source_that_sorts_what_it_is_asked() {
+    let source = Arc::new(Source::open());
+    let cached = cached(&source, 10, 1);
+    let names = ["sorted3", "sorted1", "sorted2"];
+    // The answers of the second round are from the cache.
+    for _ in 0..2 {
+        let answers = cached.resolve_many(&ids(&names)).await;
+        assert_eq!(answers.iter().map(said).collect::<Vec<_>>(), names.map(|name| Ok(Some(name))));
+    }
+    assert_eq!(source.count(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_batch_whose_callers_have_all_left_is_kept_and_so_are_those_behind_it() {
     let source = Arc::new(Source::held());

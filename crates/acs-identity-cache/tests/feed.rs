@@ -303,6 +303,75 @@ fn when_the_runtime_that_follows_the_feed_has_ended_the_next_one_does() {
     });
 }
 
+/// A cache on the system's clock, whose feed is live, on a runtime that goes on only while it is given something to do.
+fn live_on(runtime: &tokio::runtime::Runtime) -> (ReadThrough<MemoryStore>, MemoryStore, ManualFeed) {
+    let (store, feed) = (MemoryStore::new(), ManualFeed::new());
+    let cached = ReadThrough::builder(store.second_client()).feed(feed.clone()).build();
+    runtime.block_on(async {
+        link(&store, "id1", "bob").await;
+        who(&cached, "id1").await;
+        feed.subscribed(1).await;
+        feed.tell(Change::Live).await;
+        who(&cached, "id1").await;
+    });
+    assert!(cached.stats().feed_live && cached.resolve_now(&id("id1")).is_some());
+    (cached, store, feed)
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// Longer than it is believed that a feed is heard.
+const STANDSTILL: Duration = Duration::from_secs(6);
+
+#[test]
+fn when_the_runtime_that_follows_the_feed_stands_still_another_one_does() {
+    let first = runtime();
+    let (cached, store, feed) = live_on(&first);
+    std::thread::sleep(STANDSTILL);
+    assert!(!cached.stats().feed_live && cached.resolve_now(&id("id1")).is_none());
+    runtime().block_on(async {
+        link(&store, "id1", "alice").await;
+        assert_eq!(who(&cached, "id1").await.as_deref(), Some("alice"));
+        feed.subscribed(2).await;
+        // The first one is told, too, and does not hear.
+        let _ = tokio::time::timeout(SECOND / 10, feed.tell(Change::Live)).await;
+        who(&cached, "id1").await;
+        assert!(cached.stats().feed_live && cached.resolve_now(&id("id1")).is_some());
+        // If the first one goes on, it has no say any more.
+        let _ = tokio::time::timeout(SECOND / 10, feed.tell(LOST)).await;
+        let _ = tokio::time::timeout(SECOND / 10, feed.tell(Change::Live)).await;
+        assert_eq!(cached.stats().feed_epoch, 2 + 1);
+        std::thread::scope(|scope| {
+            scope.spawn(|| first.block_on(async { sleep(SECOND / 10).await }));
+        });
+        assert_eq!((cached.stats().feed_live, cached.stats().feed_epoch, feed.subscribers()), (true, 3, 1));
+    });
+}
+
+#[test]
+fn when_the_runtime_that_follows_the_feed_goes_on_it_subscribes_anew() {
+    let runtime = runtime();
+    let (cached, _, feed) = live_on(&runtime);
+    std::thread::sleep(STANDSTILL);
+    runtime.block_on(async {
+        sleep(SECOND / 100).await;
+        assert!(cached.resolve_now(&id("id1")).is_none(), "who knows what was told meanwhile");
+        feed.subscribed(2).await;
+        feed.tell(Change::Live).await;
+        assert!(cached.stats().feed_live && cached.resolve_now(&id("id1")).is_none());
+    });
+}
+
+#[test]
+fn a_runtime_that_goes_on_is_believed_however_little_the_feed_tells() {
+    let runtime = runtime();
+    let (cached, ..) = live_on(&runtime);
+    runtime.block_on(async { sleep(STANDSTILL).await });
+    assert!(cached.stats().feed_live && cached.resolve_now(&id("id1")).is_some());
+}
+
 #[test]
 fn outside_of_a_runtime_nothing_is_followed_and_nothing_panics() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acs_identity_cache::ReadThrough;
-use acs_identity_core::{ErrorKind, Expect, Link, MappingStore, MemoryStore, Resolver};
+use acs_identity_core::{ErrorKind, Expect, Link, MappingStore, MemoryStore, PageRequest, Resolver};
 use acs_identity_testkit::{Call, Counting, Gated, Point};
 use common::{Source, asking, customer, id, ids};
 use futures::FutureExt;
@@ -28,6 +28,27 @@ fn outside_of_a_runtime_a_write_is_not_sent_and_says_so() {
     let all = cached.link_many(&[create]).now_or_never().expect("there is nobody to wait for");
     assert_eq!(all.into_iter().map(|one| one.unwrap_err().kind()).collect::<Vec<_>>(), [ErrorKind::Unavailable]);
     assert_eq!(cached.inner().total(), 0);
+}
+
+#[test]
+fn on_a_runtime_without_a_timer_nothing_is_asked_of_the_store_and_nothing_panics() {
+    let feed = acs_identity_testkit::ManualFeed::new();
+    let store = Arc::new(Counting::new(MemoryStore::new()));
+    let cached = ReadThrough::builder(store.clone()).feed(feed.clone()).build();
+    let without = Builder::new_current_thread().build().expect("a runtime");
+    for _ in 0..2 {
+        without.block_on(async {
+            let one = id("id1");
+            let unavailable = |error: acs_identity_core::Error| assert_eq!(error.kind(), ErrorKind::Unavailable);
+            unavailable(cached.resolve(&one).await.unwrap_err());
+            unavailable(cached.resolve_many(std::slice::from_ref(&one)).await[0].clone().unwrap_err());
+            unavailable(cached.mappings_of(&customer("bob"), PageRequest::default()).await.unwrap_err());
+            unavailable(cached.link(Link::create(one, customer("bob"))).await.unwrap_err());
+            unavailable(cached.ping().await.unwrap_err());
+        });
+    }
+    assert_eq!((store.total(), feed.subscribers()), (0, 0));
+    assert!(runtime().block_on(cached.resolve(&id("id1"))).is_ok());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::ops::Index;
 
-use crate::{AcsId, Error, Resolution, Result};
+use crate::{AcsId, Error, ErrorKind, Resolution, Result};
 
 /// What a resolver says of one ACS ID: found, absent (`Ok(None)`), or failed. Three different things.
 pub type Answer = Result<Option<Resolution>>;
@@ -13,7 +13,8 @@ pub type Answer = Result<Option<Resolution>>;
 /// One [`Answer`] for each asked ACS ID, in the order in which they were asked, duplicates kept.
 ///
 /// Built by ID, never by position, so that rows that come back in another order can't hand one person's
-/// answer to another.
+/// answer to another. It also keeps the IDs that it was built for, so that whoever asked finds the answers
+/// [by ID](Self::in_order_of), too: a resolver may have sorted what it was asked, or left duplicates out.
 ///
 /// ```
 /// use acs_identity_core::{AcsId, Answers, CustomerId, Resolution};
@@ -25,7 +26,11 @@ pub type Answer = Result<Option<Resolution>>;
 /// # Ok::<(), acs_identity_core::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct Answers(Vec<Answer>);
+pub struct Answers {
+    /// For which ID each is. Cheap: an [`AcsId`] is shared, not copied.
+    ids: Vec<AcsId>,
+    each: Vec<Answer>,
+}
 
 impl Answers {
     /// Answers from what was found. An asked ID that is not among it is absent; what was not asked is ignored.
@@ -42,27 +47,53 @@ impl Answers {
         missing: &Answer,
     ) -> Self {
         let answers: HashMap<Key<K>, Answer> = answers.into_iter().map(|(id, answer)| (Key(id), answer)).collect();
-        Self(ids.iter().map(|id| answers.get(id.as_str()).unwrap_or(missing).clone()).collect())
+        let each = ids.iter().map(|id| answers.get(id.as_str()).unwrap_or(missing).clone()).collect();
+        Self { ids: ids.to_vec(), each }
     }
 
     /// The same failure for each asked ID.
     pub fn failed(ids: &[AcsId], error: &Error) -> Self {
-        Self(ids.iter().map(|_| Err(error.clone())).collect())
+        Self { ids: ids.to_vec(), each: ids.iter().map(|_| Err(error.clone())).collect() }
+    }
+
+    /// The answers for these IDs, whatever the order and the duplicates of those that this was built for. For whoever has asked
+    /// somebody else's resolver, and is about to read the answers by their place.
+    ///
+    /// ```
+    /// # use acs_identity_core::{AcsId, Answers, CustomerId, Resolution};
+    /// let asked = [AcsId::new("b")?, AcsId::new("a")?];
+    /// let sorted = [AcsId::new("a")?, AcsId::new("b")?];
+    /// let answers = Answers::by_id(&sorted, [("a", Resolution::from(CustomerId::new("anna")?))]);
+    /// assert!(answers.in_order_of(&asked)?[1].clone()?.is_some());
+    /// # Ok::<(), acs_identity_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `Internal` if one of the IDs is not among those that this was built for: then the resolver was not asked what it believes.
+    pub fn in_order_of(self, asked: &[AcsId]) -> Result<Self> {
+        if self.ids == asked {
+            return Ok(self);
+        }
+        let answers: HashMap<AcsId, Answer> = self.ids.into_iter().zip(self.each).collect();
+        let answer = |id: &AcsId| answers.get(id).cloned();
+        let each: Option<Vec<Answer>> = asked.iter().map(answer).collect();
+        let each = each.ok_or_else(|| Error::new(ErrorKind::Internal, "the resolver did not answer each ID"))?;
+        Ok(Self { ids: asked.to_vec(), each })
     }
 
     /// How many IDs were asked.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.each.len()
     }
 
     /// Whether none was asked.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.each.is_empty()
     }
 
     /// The answers in the order of the asked IDs.
     pub fn iter(&self) -> std::slice::Iter<'_, Answer> {
-        self.0.iter()
+        self.each.iter()
     }
 }
 
@@ -70,7 +101,7 @@ impl Answers {
 impl Index<usize> for Answers {
     type Output = Answer;
     fn index(&self, place: usize) -> &Answer {
-        &self.0[place]
+        &self.each[place]
     }
 }
 
@@ -78,7 +109,7 @@ impl IntoIterator for Answers {
     type Item = Answer;
     type IntoIter = std::vec::IntoIter<Answer>;
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        self.each.into_iter()
     }
 }
 
@@ -118,7 +149,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{CustomerId, ErrorKind};
+    use crate::CustomerId;
 
     fn person(name: &str) -> Resolution {
         Resolution::from(CustomerId::new(name).unwrap())
@@ -139,6 +170,26 @@ mod tests {
             for (n, answer) in asked.iter().zip(&answers) {
                 let expected = known.contains(n).then(|| person(&n.to_string()));
                 prop_assert_eq!(answer.as_ref().unwrap(), &expected);
+            }
+        }
+    }
+
+    proptest! {
+        /// Neither does one who reads by place what was built for the same IDs in another order, or once each.
+        #[test]
+        fn who_reads_by_place_finds_the_answer_of_the_id(
+            asked in prop::collection::vec(0..10_u8, 1..20),
+            order in Just((0..10_u8).collect::<Vec<_>>()).prop_shuffle(),
+            count in 0..=10_usize,
+        ) {
+            let id = |n: &u8| AcsId::new(format!("8:acs:r_{n}")).unwrap();
+            let ids: Vec<AcsId> = asked.iter().map(id).collect();
+            let built: Vec<AcsId> = order[..count].iter().map(id).collect();
+            let found = built.iter().map(|id| (id.as_str(), person(id.as_str())));
+            let answers = Answers::by_id(&built, found).in_order_of(&ids);
+            prop_assert_eq!(answers.is_ok(), asked.iter().all(|n| order[..count].contains(n)));
+            for (id, answer) in ids.iter().zip(answers.iter().flatten()) {
+                prop_assert_eq!(answer.as_ref().unwrap(), &Some(person(id.as_str())));
             }
         }
     }

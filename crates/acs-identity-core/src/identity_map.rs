@@ -86,8 +86,11 @@ impl IdentityMap {
 
     /// One answer for each ID, in order, duplicates kept; in one round trip where the resolver can. May be cancelled at
     /// any point.
+    ///
+    /// The resolver's answers are matched by ID, whatever their order. If one is missing, all are `Internal` errors.
     pub async fn resolve_many(&self, ids: &[AcsId]) -> Answers {
-        self.resolver.resolve_many(ids).await
+        let answers = self.resolver.resolve_many(ids).await.in_order_of(ids);
+        answers.unwrap_or_else(|error| Answers::failed(ids, &error))
     }
 }
 
@@ -136,6 +139,45 @@ mod tests {
         assert_eq!(who("8:acs:r_2").await, None);
         assert_eq!(who("48:new-kind").await, None);
         assert_eq!(*resolver.0.lock().unwrap(), 3);
+    }
+
+    /// Sorts what it is asked, asks for nothing twice, and forgets to say so.
+    #[derive(Debug)]
+    struct Sorting;
+
+    #[async_trait]
+    impl Resolver for Sorting {
+        async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>> {
+            Ok(Some(CustomerId::new(id.as_str())?.into()))
+        }
+
+        async fn resolve_many(&self, ids: &[AcsId]) -> Answers {
+            let mut sorted = ids.to_vec();
+            sorted.sort();
+            sorted.dedup();
+            sorted.retain(|id| id.as_str() != "lost");
+            let found = sorted.iter().map(|id| (id.as_str(), CustomerId::new(id.as_str()).unwrap().into()));
+            Answers::by_id(&sorted, found)
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_gets_anothers_answer_from_a_resolver_that_sorts_what_it_is_asked() {
+        let map = IdentityMap::new(Sorting);
+        let or = IdentityMap::new(crate::ResolverExt::or(OneUser::default(), Sorting));
+        for map in [map, or] {
+            for asked in [&["c", "a", "b", "a"][..], &["b", "a"], &["lost", "b", "a"]] {
+                let ids = crate::resolver::tests::ids(asked);
+                let answers = map.resolve_many(&ids).await;
+                assert_eq!(answers.len(), ids.len());
+                for (id, answer) in ids.iter().zip(&answers) {
+                    match answer {
+                        Ok(found) => assert_eq!(found.as_ref().unwrap().customer_id().as_str(), id.as_str()),
+                        Err(error) => assert!(error.kind() == ErrorKind::Internal && asked.contains(&"lost")),
+                    }
+                }
+            }
+        }
     }
 
     #[tokio::test]

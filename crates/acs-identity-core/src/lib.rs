@@ -28,6 +28,7 @@ mod resolver_fn;
 mod revision;
 pub mod rules;
 mod store;
+mod text;
 mod time;
 mod wire;
 

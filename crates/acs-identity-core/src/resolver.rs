@@ -48,7 +48,8 @@ pub trait Resolver: fmt::Debug + Send + Sync {
     /// One answer for each ID, in order, duplicates kept.
     ///
     /// As it stands it asks [`resolve`](Self::resolve) for each distinct ID, sixteen at a time. A resolver that can
-    /// ask for many in one round trip should say so here, and build its [`Answers`] by ID.
+    /// ask for many in one round trip should say so here, and build its [`Answers`] by ID. Whoever asks matches them by ID again,
+    /// if [in another order](Answers::in_order_of) than asked.
     async fn resolve_many(&self, ids: &[AcsId]) -> Answers {
         let mut distinct: Vec<&AcsId> = ids.iter().collect();
         distinct.sort_unstable();

@@ -33,13 +33,17 @@ impl<A: Resolver, B: Resolver> Resolver for Or<A, B> {
     }
 
     async fn resolve_many(&self, ids: &[AcsId]) -> Answers {
-        let first = self.first.resolve_many(ids).await;
+        let first = match self.first.resolve_many(ids).await.in_order_of(ids) {
+            Ok(first) => first,
+            Err(error) => return Answers::failed(ids, &error),
+        };
         let absent: Vec<AcsId> =
             ids.iter().zip(&first).filter(|(_, answer)| matches!(answer, Ok(None))).map(|(id, _)| id.clone()).collect();
         if absent.is_empty() {
             return first;
         }
-        let next = self.next.resolve_many(&absent).await;
+        let next = self.next.resolve_many(&absent).await.in_order_of(&absent);
+        let next = next.unwrap_or_else(|error| Answers::failed(&absent, &error));
         let settled = ids.iter().zip(first).filter(|(_, answer)| !matches!(answer, Ok(None)));
         Answers::each_by_id(
             ids,

@@ -18,12 +18,14 @@ pub(crate) struct Load<K: Key, V: Cached> {
     flight: Arc<Flight<V>>,
     /// Whether a hit has started it, which does not wait for it.
     pub(super) is_renewal: bool,
+    /// Whether it is not to be asked for with others, as a load of the same key is late.
+    pub(crate) goes_alone: bool,
     landed: bool,
 }
 
 impl<K: Key, V: Cached> Load<K, V> {
     pub(super) fn new(lane: Arc<Lane<K, V>>, key: K, flight: Arc<Flight<V>>) -> Self {
-        Self { lane, key, flight, is_renewal: false, landed: false }
+        Self { lane, key, flight, is_renewal: false, goes_alone: false, landed: false }
     }
 
     pub(crate) fn key(&self) -> &K {
@@ -92,10 +94,7 @@ impl<K: Key, V: Cached> Load<K, V> {
 impl<K: Key, V: Cached> Drop for Load<K, V> {
     fn drop(&mut self) {
         if !self.landed {
-            self.finish(Err(Error::new(
-                ErrorKind::Unavailable,
-                "the load was abandoned: its runtime has shut down, or has no timer",
-            )));
+            self.finish(Err(Error::new(ErrorKind::Unavailable, "the load was abandoned: its runtime has shut down")));
         }
     }
 }

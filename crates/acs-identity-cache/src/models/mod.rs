@@ -140,6 +140,19 @@ mod tests {
         holds(Scenario { acts: &[Read, Read, Page, Replace, Elsewhere, Elsewhere, FeedEnds], timers: true, ..FEED });
     }
 
+    const NOT_HEARD: Scenario =
+        Scenario { acts: &[Read, Read, Page, Elsewhere, Elsewhere, Feed, Wait], waits: &[3, 15], ..FEED };
+
+    #[test]
+    fn nothing_is_fresh_if_nobody_has_listened_to_the_feed_for_a_while() {
+        holds(NOT_HEARD);
+    }
+
+    #[test]
+    fn nor_is_it_if_who_listens_says_so_from_time_to_time() {
+        holds(Scenario { timers: true, ..NOT_HEARD });
+    }
+
     #[test]
     fn a_write_of_unknown_outcome_may_be_applied_late() {
         holds(UNKNOWN);
@@ -215,6 +228,17 @@ mod tests {
     }
 
     #[test]
+    fn the_model_fails_without_older_is_removed() {
+        let faults = Faults { down: 6, unknown: 16, ..BASE.faults };
+        fails_without(Guard::OlderIsRemoved, Scenario { faults, tasks: 3, ..TOLD });
+    }
+
+    #[test]
+    fn the_model_fails_without_forget_before_write() {
+        fails_without(Guard::ForgetBeforeWrite, Scenario { acts: &[Read, Read, Replace, Unlink, Elsewhere], ..BASE });
+    }
+
+    #[test]
     fn the_model_fails_without_named_is_barred() {
         fails_without(Guard::NamedIsBarred, Scenario { acts: &[Page, Page, Page, Replace, Wait], ..LATE });
     }
@@ -242,6 +266,11 @@ mod tests {
     #[test]
     fn the_model_fails_without_feed_is_live() {
         fails_without(Guard::FeedIsLive, Scenario { acts: &[Read, Read, Elsewhere, Feed], ..FEED });
+    }
+
+    #[test]
+    fn the_model_fails_without_feed_is_heard() {
+        fails_without(Guard::FeedIsHeard, NOT_HEARD);
     }
 
     #[test]

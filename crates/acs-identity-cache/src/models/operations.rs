@@ -108,12 +108,18 @@ pub(crate) async fn write(op: &Op, store: &impl MappingStore, oracle: &Oracle, b
             let links: Vec<Link> =
                 pairs.iter().map(|(id, customer)| Link::replace(id.clone(), customer.clone())).collect();
             let begun = oracle.step(format!("linking of {} begins", links.len()));
+            if by_cache {
+                links.iter().for_each(|link| oracle.write_begun(&link.acs_id, begun));
+            }
             let linked = store.link_many(&links).await;
             assert_eq!(linked.len(), links.len());
             links.iter().zip(&linked).for_each(|(link, linked)| told(link, begun, linked, oracle, by_cache));
         }
         Op::Unlink(id) => {
             let begun = oracle.step(format!("unlinking of {:?} begins", id.as_str()));
+            if by_cache {
+                oracle.write_begun(id, begun);
+            }
             let unlinked = store.unlink(id, Expect::Any).await;
             let end = oracle.step(format!(
                 "unlinking from {begun} ends: {:?}",
@@ -140,6 +146,9 @@ pub(crate) async fn write(op: &Op, store: &impl MappingStore, oracle: &Oracle, b
 
 async fn link(link: Link, store: &impl MappingStore, oracle: &Oracle, by_cache: bool) {
     let begun = oracle.step(format!("linking of {:?} to {:?} begins", link.acs_id.as_str(), link.customer_id.as_str()));
+    if by_cache {
+        oracle.write_begun(&link.acs_id, begun);
+    }
     let linked = store.link(link.clone()).await;
     told(&link, begun, &linked, oracle, by_cache);
 }

@@ -150,6 +150,8 @@ struct History {
     floors: Vec<Floor>,
     /// Versions written by a backend for which nobody waited any more, and the task that had waited.
     late: Vec<(AcsId, Order, usize)>,
+    /// When writes by the cache began of which the store has not been told yet.
+    asked_for: Vec<(AcsId, Step)>,
     /// When mappings expired.
     expired: Vec<(AcsId, Order, u64)>,
     ended: BTreeMap<usize, Step>,
@@ -219,6 +221,22 @@ impl Oracle {
         let mut history = self.history();
         let from = history.now;
         history.floors.push(Floor { from, what, since });
+    }
+
+    /// A write by the cache began at that step.
+    pub(crate) fn write_begun(&self, id: &AcsId, begun: Step) {
+        self.history().asked_for.push((id.clone(), begun));
+    }
+
+    /// The store is told of a write: the cache knows nothing of this any more.
+    #[cfg(acs_identity_model)]
+    pub(crate) fn write_reached(&self, id: &AcsId) {
+        let from = self.step(format!("the store is told of a write of {:?}", id.as_str()));
+        let mut history = self.history();
+        // If there are several, it is at least the first of them.
+        let Some(place) = history.asked_for.iter().position(|(of, _)| of == id) else { return };
+        let (id, begun) = history.asked_for.remove(place);
+        history.floors.push(Floor { from, what: What::Id(id), since: Since::Moment(begun) });
     }
 
     /// A version was written for which a task waits no more: it was told that the outcome is unknown.

@@ -48,6 +48,10 @@ impl Scheduler for Restless {
 
     fn next_task(&mut self, runnable: &[&Task], current: Option<TaskId>, is_yielding: bool) -> Option<TaskId> {
         let Self { choices, priorities, pace, .. } = self;
+        // Who listens to a feed never ends, and nobody is to stand still for good because of that.
+        if choices.next_u64().is_multiple_of(1024) {
+            priorities.clear();
+        }
         if let Some(current) = current
             && (is_yielding || choices.next_u64().is_multiple_of(*pace))
         {

@@ -51,13 +51,21 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Feed {
-    subscribed: bool,
     is_lost: bool,
+    /// The last one is that of who follows; others may have stood still since before.
+    subscriptions: Vec<Subscription>,
+}
+
+#[derive(Debug, Default)]
+struct Subscription {
+    begun: bool,
     /// Whether the stream is to end.
     ends: bool,
     news: VecDeque<(Change, Step, Option<Order>)>,
     /// What the follower has been told last.
     told: Option<(Change, Step, Option<Order>)>,
+    /// When it last asked for more.
+    asked: u64,
     waker: Option<Waker>,
 }
 
@@ -92,6 +100,7 @@ impl World {
         let mut state = self.state();
         state.clock += seconds * 1_000_000;
         self.oracle().clock_moved(state.clock);
+        self.is_heard(&state);
         let now = Timestamp::from_micros(state.clock);
         let expired: Vec<Mapping> =
             state.mappings.values().filter(|mapping| mapping.is_expired(now)).cloned().collect();
@@ -125,10 +134,11 @@ impl World {
     /// The stream of the feed ends.
     pub(super) fn end_feed(&self) {
         let mut state = self.state();
-        if state.feed.subscribed {
+        state.feed.is_lost = false;
+        if let Some(last) = state.feed.subscriptions.last_mut().filter(|last| last.begun) {
             self.oracle().step("the feed ends");
-            state.feed = Feed { ends: true, waker: state.feed.waker.take(), ..Feed::default() };
-            state.feed.wake();
+            *last = Subscription { ends: true, waker: last.waker.take(), asked: last.asked, ..Subscription::default() };
+            last.wake();
         }
     }
 

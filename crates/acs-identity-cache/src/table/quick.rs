@@ -13,7 +13,7 @@ use crate::counters::{Counters, Event};
 /// The most parts of a table, each of which has a lock and a share of the capacity of its own. With many, threads seldom meet.
 const SHARDS: u64 = 256;
 /// What a part is to have room for at the least, so that it does not push out much while others have room.
-const LEAST_SHARE: u64 = 1000;
+const LEAST_SHARE: u64 = 128;
 
 pub(crate) struct Quick<K, T> {
     cache: Cache<Hashed<K>, Entry<T>, Weight<T>, AsItIs, Count>,
@@ -110,9 +110,9 @@ mod tests {
     fn a_table_has_as_many_parts_as_leave_each_of_them_room_enough() {
         for (capacity, heaviest, expected) in [
             (0, 1, 1),
-            (999, 1, 1),
-            (10_000, 1, 8),
-            (100_000, 1, 64),
+            (255, 1, 1),
+            (2_000, 1, 8),
+            (100_000, 1, 256),
             (u64::MAX, 1, 256),
             (1_999, 1000, 1),
             (10_000, 1000, 4),

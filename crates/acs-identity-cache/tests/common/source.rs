@@ -13,9 +13,11 @@ use tokio::time::Instant;
 /// The customer of each ID is the ID itself, but for those that the text of an ID says something else of:
 /// - `unknown`: it has none;
 /// - `panic`: a call that asks for it panics;
+/// - `hang`: a call that asks for it never ends;
 /// - `corrupt`, `denied`, `down`: a call that asks for it fails for all its IDs, with this error;
 /// - `shard`: it fails alone, as if the part of the source were down that has it;
 /// - `short`: a call for it and for others has an answer too few;
+/// - `sorted`: a call for it and for others has its answers in the order of the IDs' texts;
 /// - `brief`: its mapping ends 30 seconds later; `instant`: at once.
 ///
 /// Each answer has a revision, which counts the calls.
@@ -85,6 +87,9 @@ impl Source {
         self.gate.acquire().await.expect("never closed").forget();
         let has = |word| ids.iter().any(|id| id.as_str().contains(word));
         assert!(!has("panic"), "as the ID says");
+        if has("hang") {
+            std::future::pending::<()>().await;
+        }
         let of_the_ids =
             [("corrupt", ErrorKind::Corrupt), ("denied", ErrorKind::Denied), ("down", ErrorKind::Unavailable)];
         let failing = *self.failing.lock().expect("no panic meanwhile");
@@ -115,9 +120,13 @@ impl Resolver for Source {
 
     async fn resolve_many(&self, ids: &[AcsId]) -> Answers {
         let answers = self.ask(ids).await;
-        let asked = if ids.iter().any(|id| id.as_str().contains("short")) { &ids[1..] } else { ids };
+        let has = |word| ids.iter().any(|id| id.as_str().contains(word));
+        let mut asked = if has("short") { ids[1..].to_vec() } else { ids.to_vec() };
+        if has("sorted") {
+            asked.sort();
+        }
         let missing = Err(failure(ErrorKind::Internal));
-        Answers::each_by_id(asked, ids.iter().map(AcsId::as_str).zip(answers), &missing)
+        Answers::each_by_id(&asked, ids.iter().map(AcsId::as_str).zip(answers), &missing)
     }
 }
 

@@ -235,7 +235,7 @@ async fn ask(store: &dyn MappingStore, read: &Read) -> Result<Answers> {
     let ids: Vec<AcsId> = read.mappings.iter().map(|mapping| mapping.acs_id.clone()).collect();
     let answers = store.resolve_many(&ids).await;
     whole(answers.len(), read)?;
-    Ok(answers)
+    answers.in_order_of(&ids)
 }
 
 /// Nothing is lost silently, not even in a store that someone else wrote.

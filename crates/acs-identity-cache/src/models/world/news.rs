@@ -7,11 +7,14 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
 use super::super::oracle::{Order, Since, Step, What};
-use super::{Feed, World};
+use super::{Feed, State, Subscription, World};
 
-impl Feed {
-    pub(super) fn tell(&mut self, change: Change, step: Step, order: Option<Order>) {
-        if self.subscribed {
+/// For how many microseconds it is believed that somebody listens.
+const BELIEVED: u64 = 5_000_000;
+
+impl Subscription {
+    fn tell(&mut self, change: Change, step: Step, order: Option<Order>) {
+        if self.begun {
             self.news.push_back((change, step, order));
             self.wake();
         }
@@ -20,6 +23,14 @@ impl Feed {
     pub(super) fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
+        }
+    }
+}
+
+impl Feed {
+    pub(super) fn tell(&mut self, change: Change, step: Step, order: Option<Order>) {
+        for subscription in &mut self.subscriptions {
+            subscription.tell(change.clone(), step, order);
         }
     }
 
@@ -37,8 +48,15 @@ impl Feed {
 }
 
 impl World {
+    /// Nobody may believe any more that somebody listens who has not asked for so long.
+    pub(super) fn is_heard(&self, state: &State) {
+        if state.feed.subscriptions.last().is_some_and(|last| state.clock > last.asked + BELIEVED) {
+            self.oracle().deaf(true);
+        }
+    }
+
     /// What the follower was told last, it has heeded when it asks for more.
-    fn heeded(&self, told: Option<(Change, Step, Option<Order>)>) {
+    fn heeded(&self, told: Option<(Change, Step, Option<Order>)>, is_last: bool) {
         let Some((change, step, order)) = told else { return };
         self.oracle().step(format!("heeded: {}", said(&change)));
         let know = |what, since| self.oracle().know(what, since);
@@ -51,9 +69,11 @@ impl World {
                 know(What::Page(customer.clone()), Since::Moment(step));
                 know(What::Named(customer), Since::Moment(step));
             }
-            (Change::Live, _) => know(What::Fresh, Since::Moment(step)),
             (Change::All, _) => know(What::All, Since::Moment(step)),
-            _ => self.oracle().deaf(true),
+            // Of no account if another one follows.
+            (Change::Live, _) if is_last => know(What::Fresh, Since::Moment(step)),
+            (Change::Lost(_), _) if is_last => self.oracle().deaf(true),
+            _ => {}
         }
     }
 }
@@ -69,29 +89,45 @@ fn said(change: &Change) -> String {
 impl ChangeFeed for World {
     fn changes(&self) -> BoxStream<'static, Change> {
         let world = self.clone();
-        // Whoever subscribes again knows that the last subscription is over.
+        // Whoever subscribes again knows that the last subscription is over. Who began to read before may not have known.
+        self.oracle().step("the feed is to be subscribed to");
         self.oracle().deaf(true);
+        let number = {
+            let mut state = self.state();
+            let asked = state.clock;
+            state.feed.subscriptions.push(Subscription { asked, ..Subscription::default() });
+            state.feed.subscriptions.len()
+        };
         let news = stream::poll_fn(move |context| {
-            let told = world.state().feed.told.take();
-            world.heeded(told);
+            let (told, is_last) = {
+                let subscriptions = &mut world.state().feed.subscriptions;
+                (subscriptions[number - 1].told.take(), subscriptions.len() == number)
+            };
+            world.heeded(told, is_last);
             let mut state = world.state();
-            if std::mem::take(&mut state.feed.ends) {
+            let (clock, is_last) = (state.clock, state.feed.subscriptions.len() == number);
+            let is_lost = state.feed.is_lost;
+            let own = &mut state.feed.subscriptions[number - 1];
+            own.asked = clock;
+            if std::mem::take(&mut own.ends) {
                 return Poll::Ready(None);
             }
-            if !state.feed.subscribed && !state.feed.is_lost {
-                state.feed.subscribed = true;
+            if !own.begun && !is_lost {
+                own.begun = true;
                 let step = world.oracle().step("the feed is subscribed to");
-                state.feed.tell(Change::Live, step, None);
+                own.tell(Change::Live, step, None);
             }
-            let Some((change, mut step, order)) = state.feed.news.pop_front() else {
-                state.feed.waker = Some(context.waker().clone());
+            let Some((change, mut step, order)) = own.news.pop_front() else {
+                own.waker = Some(context.waker().clone());
                 return Poll::Pending;
             };
             if change == Change::Live {
-                step = world.oracle().step("told: Live");
-                world.oracle().deaf(false);
+                step = world.oracle().step(format!("told {number}: Live"));
+                if is_last {
+                    world.oracle().deaf(false);
+                }
             }
-            state.feed.told = Some((change.clone(), step, order));
+            own.told = Some((change.clone(), step, order));
             Poll::Ready(Some(change))
         });
         news.boxed()

@@ -34,6 +34,7 @@ impl MappingStore for World {
     }
 
     async fn link(&self, link: Link) -> Result<Linked> {
+        self.oracle().write_reached(&link.acs_id);
         let apply = move |world: &World, state: &mut State, written: &mut Vec<_>| {
             Poll::Ready(world.apply_link(state, &link).map(|(linked, order)| {
                 written.push((link.acs_id.clone(), order));
@@ -56,6 +57,7 @@ impl MappingStore for World {
     }
 
     async fn unlink(&self, id: &AcsId, expect: Expect) -> Result<Option<Mapping>> {
+        self.oracle().write_reached(id);
         let id = id.clone();
         let apply = move |world: &World, state: &mut State, written: &mut Vec<_>| {
             Poll::Ready(world.apply_unlink(state, &id, &expect, false).map(|gone| {
