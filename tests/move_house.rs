@@ -202,6 +202,33 @@ fn a_checkpoint_that_is_none_or_of_another_move_is_refused_and_left_as_it_is() {
 }
 
 #[test]
+fn a_checkpoint_of_files_of_the_same_name_in_another_folder_is_of_another_move() {
+    let folders = [Folder::new(), Folder::new()];
+    let file = folders[0].path("checkpoint");
+    let moved = |folder: &Folder| {
+        store_with(folder, "from.db", "");
+        let place = folder.path("from.db").parent().expect("a folder").to_owned();
+        let args = ["--checkpoint".as_ref(), file.as_os_str(), "sqlite:from.db".as_ref(), "sqlite:to.db".as_ref()];
+        Run::from(command("move_house", &args).current_dir(place).output().expect("the example runs"))
+    };
+    let target = folders[0].path("from.db").with_file_name("to.db");
+    let target = target.to_str().expect("UTF-8");
+    let checkpoint = |from: &str| {
+        json!({
+            "from": from, "to": format!("sqlite:{target}"), "namespace": "default",
+            "checkpoint": { "stage": "reverse", "next": null, "counts": {} }
+        })
+    };
+    let source = format!("sqlite:{}", folders[0].path("from.db").display());
+    for (folder, code) in [(&folders[1], Some(1)), (&folders[0], Some(0))] {
+        folders[0].file("checkpoint", checkpoint(&source).to_string());
+        let run = moved(folder);
+        assert_eq!(run.code, code, "{run:?}");
+        assert_eq!(run.stderr.contains("this checkpoint is of another move"), code == Some(1), "{run:?}");
+    }
+}
+
+#[test]
 fn a_source_that_is_not_there_is_refused_and_not_made() {
     let folder = Folder::new();
     let (from, to) = (folder.sqlite("from.db"), folder.sqlite("to.db"));

@@ -9,6 +9,7 @@ use acs_identity::redis::RedisOptions;
 use acs_identity::sql::{MySqlOptions, PostgresOptions, SqliteOptions};
 use acs_identity::{AcsId, CustomerId, Link, MappingStore, MemoryStore, Namespace, Properties};
 use acs_identity_examples::{Failure, shown};
+use ring::digest::{SHA256, digest};
 
 /// How many mappings are made up.
 const MADE_UP: u64 = 2500;
@@ -53,6 +54,21 @@ impl Place {
     /// Opens it to be written: an SQLite file and the tables are made where they are missing.
     pub(crate) async fn open_target(&self, namespace: &Namespace) -> Result<Arc<dyn MappingStore>, Failure> {
         self.open(namespace, true).await
+    }
+
+    /// Stands for the store in what is kept, from whatever folder it is named, and for no other one; without a password.
+    pub(crate) fn key(&self) -> String {
+        match self {
+            Self::Memory => self.to_string(),
+            Self::Sqlite(path) => Self::Sqlite(std::path::absolute(path).unwrap_or_else(|_| path.clone())).to_string(),
+            Self::Postgres(url) | Self::MySql(url) | Self::Redis(url) | Self::RedisCluster(url) => {
+                let (scheme, rest) = url.split_once(':').unwrap_or_default();
+                let public = rest.rsplit_once('@').map_or(rest, |(_, public)| public);
+                let sum = digest(&SHA256, format!("{scheme}:{public}").as_bytes());
+                let sum: String = sum.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+                format!("{self} {sum}")
+            }
+        }
     }
 
     async fn open(&self, namespace: &Namespace, migrate: bool) -> Result<Arc<dyn MappingStore>, Failure> {

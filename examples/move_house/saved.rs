@@ -37,7 +37,7 @@ struct Content {
 impl Saved {
     /// Reads the file, if there is one.
     pub(crate) fn open(path: &Path, options: &Options) -> Result<Self, Failure> {
-        let (from, to) = (options.from.to_string(), options.to.to_string());
+        let (from, to) = (options.from.key(), options.to.key());
         let key = Key { from, to, namespace: options.namespace.as_str().to_owned() };
         let name = shown(path);
         let checkpoint = match fs::read(path) {

@@ -4,10 +4,12 @@ mod migration;
 mod view;
 
 use std::env;
+#[cfg(feature = "proxy")]
+use std::net::{IpAddr, Ipv4Addr};
 
 use ::redis::cmd;
 
-use crate::control::{ask, at_once, follows, tell, wait_for};
+use crate::control::{ask, at_once, follows, tell, tell_once, wait_for};
 #[cfg(feature = "proxy")]
 use crate::proxy::Proxy;
 use crate::redis::{self, bus_port};
@@ -30,6 +32,9 @@ pub struct Cluster {
     /// One in front of each node, or none.
     #[cfg(feature = "proxy")]
     proxies: Vec<Proxy>,
+    /// One in front of each node's bus, or none.
+    #[cfg(feature = "proxy")]
+    buses: Vec<Proxy>,
 }
 
 const MASTERS: usize = 3;
@@ -76,15 +81,61 @@ impl Cluster {
     #[cfg(feature = "proxy")]
     pub fn start_behind_proxies(settings: &[(&str, &str)]) -> Result<Self, String> {
         let mut cluster = Self::launch(settings)?;
-        for node in &mut cluster.nodes {
-            let proxy = Proxy::start(([127, 0, 0, 1], node.port()).into()).map_err(|error| error.to_string())?;
-            let port = proxy.port().to_string();
-            tell(node.port(), cmd("CONFIG").arg(&["SET", "cluster-announce-port", &port]))?;
-            node.set("cluster-announce-port", &port);
-            cluster.proxies.push(proxy);
+        cluster.proxies = cluster.announce("cluster-announce-port", |port| port)?;
+        cluster.form()?;
+        Ok(cluster)
+    }
+
+    /// As [`start_behind_proxies`](Self::start_behind_proxies), with a [`Proxy`] in front of each node's bus, too, and each node connects to
+    /// others from an address of its own. So one can be [cut off](Self::cut_off) from the others.
+    ///
+    /// It needs a system on which all of 127.0.0.0/8 is the machine itself, such as Linux.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    #[cfg(feature = "proxy")]
+    pub fn start_divisible(settings: &[(&str, &str)]) -> Result<Self, String> {
+        let mut cluster = Self::launch(settings)?;
+        cluster.proxies = cluster.announce("cluster-announce-port", |port| port)?;
+        cluster.buses = cluster.announce("cluster-announce-bus-port", bus_port)?;
+        for (number, node) in cluster.nodes.iter_mut().enumerate() {
+            change(node, "bind-source-addr", &source(number).to_string())?;
         }
         cluster.form()?;
         Ok(cluster)
+    }
+
+    /// Puts a proxy in front of a port of each node, which announces it in place of its own.
+    #[cfg(feature = "proxy")]
+    fn announce(&mut self, setting: &str, port: impl Fn(u16) -> u16) -> Result<Vec<Proxy>, String> {
+        let proxy = |node: &mut Server| {
+            let proxy = Proxy::start(([127, 0, 0, 1], port(node.port())).into()).map_err(|error| error.to_string())?;
+            change(node, setting, &proxy.port().to_string())?;
+            Ok(proxy)
+        };
+        self.nodes.iter_mut().map(proxy).collect()
+    }
+
+    /// Cuts a node off from all others, in both directions, as a partition of the network does. Clients reach it as before,
+    /// once their connections to it were reset.
+    ///
+    /// # Panics
+    /// If the cluster was not started [divisible](Self::start_divisible).
+    #[cfg(feature = "proxy")]
+    pub fn cut_off(&self, node: usize) {
+        assert!(!self.buses.is_empty(), "the cluster is not divisible");
+        let (others, own): (Vec<IpAddr>, Vec<IpAddr>) =
+            (0..NODES).map(source).partition(|other| *other != source(node));
+        self.proxies[node].shut_out(&others);
+        for (number, bus) in self.buses.iter().enumerate() {
+            bus.shut_out(if number == node { &others } else { &own });
+        }
+    }
+
+    /// Ends what [`cut_off`](Self::cut_off) has begun.
+    #[cfg(feature = "proxy")]
+    pub fn reunite(&self) {
+        self.proxies.iter().chain(&self.buses).for_each(|proxy| proxy.shut_out(&[]));
     }
 
     /// The URLs of all nodes, in their order, or of their proxies.
@@ -195,6 +246,8 @@ impl Cluster {
             nodes,
             #[cfg(feature = "proxy")]
             proxies: Vec::new(),
+            #[cfg(feature = "proxy")]
+            buses: Vec::new(),
         })
     }
 
@@ -203,15 +256,15 @@ impl Cluster {
         let ids: Vec<String> = at_once(NODES, |node| self.ask(node, &["MYID"]))?;
         for node in 0..MASTERS {
             // Each has an epoch of its own from the start, or they would have to agree on that first.
-            self.tell(node, &["SET-CONFIG-EPOCH", &(node + 1).to_string()])?;
+            self.tell_once(node, &["SET-CONFIG-EPOCH", &(node + 1).to_string()], "already non-zero")?;
             let third = |number: usize| usize::from(SLOTS) * number / MASTERS;
             let (first, last) = (third(node), third(node + 1) - 1);
-            self.tell(node, &["ADDSLOTSRANGE", &first.to_string(), &last.to_string()])?;
+            self.tell_once(node, &["ADDSLOTSRANGE", &first.to_string(), &last.to_string()], "already busy")?;
         }
         // Everyone to everyone: gossip takes its time.
         for node in 0..NODES {
             for other in node + 1..NODES {
-                let (port, bus) = (self.announced_port(other), bus_port(self.nodes[other].port()));
+                let (port, bus) = (self.announced_port(other), self.announced_bus_port(other));
                 self.tell(node, &["MEET", "127.0.0.1", &port.to_string(), &bus.to_string()])?;
             }
         }
@@ -271,6 +324,14 @@ impl Cluster {
         self.nodes[node].port()
     }
 
+    fn announced_bus_port(&self, node: usize) -> u16 {
+        #[cfg(feature = "proxy")]
+        if let Some(proxy) = self.buses.get(node) {
+            return proxy.port();
+        }
+        bus_port(self.nodes[node].port())
+    }
+
     fn ask<T: ::redis::FromRedisValue>(&self, node: usize, cluster: &[&str]) -> Result<T, String> {
         ask(self.nodes[node].port(), cmd("CLUSTER").arg(cluster))
     }
@@ -278,4 +339,22 @@ impl Cluster {
     fn tell(&self, node: usize, cluster: &[&str]) -> Result<(), String> {
         tell(self.nodes[node].port(), cmd("CLUSTER").arg(cluster))
     }
+
+    fn tell_once(&self, node: usize, cluster: &[&str], done: &str) -> Result<(), String> {
+        tell_once(self.nodes[node].port(), cmd("CLUSTER").arg(cluster), done)
+    }
+}
+
+/// The address from which a node of a divisible cluster connects to others.
+#[cfg(feature = "proxy")]
+fn source(node: usize) -> IpAddr {
+    let [.., last] = node.to_be_bytes();
+    Ipv4Addr::new(127, 0, 1, 1 + last).into()
+}
+
+/// Changes a setting of a node that runs, for good.
+#[cfg(feature = "proxy")]
+fn change(node: &mut Server, setting: &str, value: &str) -> Result<(), String> {
+    node.set(setting, value);
+    tell(node.port(), cmd("CONFIG").arg(&["SET", setting, value]))
 }

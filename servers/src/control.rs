@@ -47,6 +47,12 @@ pub(crate) fn tell(port: u16, command: &Cmd) -> Result<(), String> {
     ask(port, command)
 }
 
+/// The same of a command that can be given only once, where this is what the second time is answered: one whose answer a signal has
+/// interrupted is given twice.
+pub(crate) fn tell_once(port: u16, command: &Cmd, done: &str) -> Result<(), String> {
+    tell(port, command).or_else(|error| if error.contains(done) { Ok(()) } else { Err(error) })
+}
+
 /// Whether a server is the replica of the one at this port, with all that was written up to now.
 pub(crate) fn follows(port: u16, primary: u16) -> Result<bool, String> {
     let info: String = ask(port, ::redis::cmd("INFO").arg("replication"))?;

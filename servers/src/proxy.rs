@@ -20,7 +20,7 @@ mod requests;
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc as std_mpsc;
@@ -66,6 +66,7 @@ struct Shared {
 enum Command {
     Set(Fault),
     Cut,
+    ShutOut(Vec<IpAddr>),
 }
 
 /// Tells the caller that its command has taken effect.
@@ -159,6 +160,14 @@ impl Proxy {
         self.tell(Command::Set(Fault::Delay(by)));
     }
 
+    /// Resets all open connections (RST to both ends) once; from now on those that come from these addresses are reset, too, and all
+    /// others are forwarded. It replaces the addresses that were given before, and lasts beyond [`heal`](Self::heal).
+    ///
+    /// With servers that each connect from an address of their own, such as 127.0.0.2, this cuts one off from another.
+    pub fn shut_out(&self, sources: &[IpAddr]) {
+        self.tell(Command::ShutOut(sources.to_vec()));
+    }
+
     /// Ends the fault: what was held back is delivered where the connection is still open, and the proxy listens again,
     /// on the same port.
     ///
@@ -245,29 +254,39 @@ async fn run(
     shared: Arc<Shared>,
 ) {
     let fault = watch::Sender::new(Fault::None);
+    let mut shut_out = Vec::new();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             biased;
             command = inbox.recv() => {
                 let Some((command, done)) = command else { return };
-                let result = match command {
+                let result = match &command {
                     Command::Set(next) => {
-                        fault.send_replace(next);
-                        if next == Fault::Refuse { door.close() } else { door.reopen() }
+                        fault.send_replace(*next);
+                        if *next == Fault::Refuse { door.close() } else { door.reopen() }
                     }
                     Command::Cut => {
                         door.reset_waiting();
                         Ok(())
                     }
+                    Command::ShutOut(sources) => {
+                        shut_out.clone_from(sources);
+                        door.reset_waiting();
+                        Ok(())
+                    }
                 };
-                if matches!(command, Command::Cut | Command::Set(Fault::Refuse)) {
+                if matches!(command, Command::Cut | Command::ShutOut(_) | Command::Set(Fault::Refuse)) {
                     // A connection that is dropped before its end is reset.
                     connections.shutdown().await;
                 }
                 let _ = done.send(result);
             }
             Ok(client) = door.accept() => {
+                // One that is dropped is reset.
+                if client.comes_from(&shut_out) {
+                    continue;
+                }
                 connections.spawn(connection::serve(client, upstream, fault.subscribe(), Arc::clone(&shared)));
             }
             Some(_) = connections.join_next() => {}

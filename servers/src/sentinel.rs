@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use ::redis::{Cmd, cmd};
 
-use crate::control::{ask, at_once, follows, tell, wait_for};
+use crate::control::{ask, at_once, follows, tell, tell_once, wait_for};
 use crate::redis;
 use crate::server::Server;
 use crate::{Kind, kind::Recipe};
@@ -67,6 +67,16 @@ impl Sentinel {
         &mut self.servers[server]
     }
 
+    /// A sentinel, by its number.
+    pub fn sentinel(&self, sentinel: usize) -> &Server {
+        &self.sentinels[sentinel]
+    }
+
+    /// A sentinel, to be killed, [set](Server::set) and restarted. It comes back with what it knew.
+    pub fn sentinel_mut(&mut self, sentinel: usize) -> &mut Server {
+        &mut self.sentinels[sentinel]
+    }
+
     /// Kills the primary (SIGKILL), and returns its number.
     ///
     /// # Errors
@@ -103,7 +113,8 @@ impl Sentinel {
         })?;
         for sentinel in &self.sentinels {
             let quorum = QUORUM.to_string();
-            tell(sentinel.port(), &command(&["MONITOR", Self::MASTER_NAME, "127.0.0.1", &primary, &quorum]))?;
+            let monitor = command(&["MONITOR", Self::MASTER_NAME, "127.0.0.1", &primary, &quorum]);
+            tell_once(sentinel.port(), &monitor, "Duplicate master name")?;
             for (name, milliseconds) in [("down-after-milliseconds", "1000"), ("failover-timeout", "3000")] {
                 tell(sentinel.port(), &command(&["SET", Self::MASTER_NAME, name, milliseconds]))?;
             }

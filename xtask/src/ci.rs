@@ -15,6 +15,7 @@ pub(crate) fn run() -> Result {
     step("format", || run_command(cargo(["fmt", "--all", "--check"])))?;
     step("house rules", || verdict(rules::sources(&root())?))?;
     step("documents compiled", || verdict(rules::documents(&root())?))?;
+    step("texts of the licences", || verdict(rules::licence_texts(&root())?))?;
     step("arrows between crates", || verdict(rules::arrows(&metadata)))?;
     step("minimum Rust version", || verdict(rules::rust_version(&metadata)))?;
     step("licences", || verdict(licences::violations(metadata.packages.iter())))?;

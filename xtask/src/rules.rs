@@ -53,6 +53,23 @@ pub(crate) fn documents(root: &Path) -> Result<Vec<String>> {
     Ok(documents.into_iter().map(|document| format!("docs/lib.rs does not compile {document}")).collect())
 }
 
+/// Published crates that do not bring the texts of their licences along, as this workspace has them.
+pub(crate) fn licence_texts(root: &Path) -> Result<Vec<String>> {
+    let mut violations = Vec::new();
+    for text in ["LICENSE-APACHE", "LICENSE-MIT"] {
+        let own = fs::read(root.join(text))?;
+        for manifest in files(&root.join("crates"), "toml")? {
+            let file = manifest.with_file_name(text);
+            let is_crate = manifest.file_name().is_some_and(|name| name == "Cargo.toml");
+            if is_crate && fs::read(&file).ok().as_ref() != Some(&own) {
+                let name = file.strip_prefix(root).unwrap_or(&file).display();
+                violations.push(format!("{name}: this is not the workspace's; link it"));
+            }
+        }
+    }
+    Ok(violations)
+}
+
 /// Arrows between crates that do not point down.
 pub(crate) fn arrows(metadata: &Metadata) -> Vec<String> {
     let members: Vec<&str> = metadata.members().map(|package| package.name.as_str()).collect();
@@ -223,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn long_files_and_uncompiled_documents_are_found() {
+    fn long_files_missing_licences_and_uncompiled_documents_are_found() {
         let root = tempfile::tempdir().expect("a folder");
         let write = |path: &str, text: &str| {
             let path = root.path().join(path);
@@ -235,6 +252,21 @@ mod tests {
         assert_eq!(
             sources(root.path()).expect("readable"),
             ["crates/one/src/deep/long.rs: 401 lines without its tests; at most 400"]
+        );
+
+        for text in ["LICENSE-APACHE", "LICENSE-MIT", "crates/one/LICENSE-MIT"] {
+            write(text, "the same");
+        }
+        write("crates/one/Cargo.toml", "");
+        write("crates/two/Cargo.toml", "");
+        write("crates/two/LICENSE-APACHE", "the same");
+        write("crates/two/LICENSE-MIT", "another");
+        assert_eq!(
+            licence_texts(root.path()).expect("readable"),
+            [
+                "crates/one/LICENSE-APACHE: this is not the workspace's; link it",
+                "crates/two/LICENSE-MIT: this is not the workspace's; link it"
+            ]
         );
 
         write("docs/lib.rs", "document!(a, \"a.md\"); document!(readme, \"../README.md\");");

@@ -1,7 +1,8 @@
 //! Hand-written lookups and writes with plain redis-rs, over one multiplexed connection as the store.
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncCommands, Client, RedisError, RedisResult, pipe};
+use redis::io::tcp::TcpSettings;
+use redis::{AsyncCommands, Client, IntoConnectionInfo, RedisError, RedisResult, pipe};
 
 use super::store::{ByHand, New};
 
@@ -11,7 +12,10 @@ pub struct Redis(MultiplexedConnection);
 
 /// A connection to the server at a URL.
 pub async fn open(url: &str) -> RedisResult<Redis> {
-    Ok(Redis(Client::open(url)?.get_multiplexed_async_connection().await?))
+    // As the store has it.
+    let tcp = TcpSettings::default().set_nodelay(true);
+    let client = Client::open(url.into_connection_info()?.set_tcp_settings(tcp))?;
+    Ok(Redis(client.get_multiplexed_async_connection().await?))
 }
 
 fn key(acs_id: &str) -> String {

@@ -1,7 +1,9 @@
 //! Why a call on Redis failed, and what the caller is told.
 
+use std::sync::Arc;
+
 use acs_identity_core::{Error, ErrorKind};
-use redis::{RedisError, ServerErrorKind};
+use redis::{RedisError, ServerErrorKind, Value};
 
 use crate::tls;
 
@@ -35,8 +37,11 @@ pub(crate) enum Failure {
     Closed,
     #[error("the write was sent, and its answer is lost")]
     OutcomeUnknown,
+    /// With the server's answer.
     #[error("the write is done, and too few replicas have acknowledged it")]
-    Unacknowledged,
+    Unacknowledged(Arc<Value>),
+    #[error("too few replicas have acknowledged what comes before the write, so nothing is written")]
+    Unprepared,
     #[error("the write was on its way for so long that it was not done")]
     TooLate,
     #[error("not tried, as an earlier part of the batch failed")]
@@ -213,7 +218,8 @@ impl Failure {
     /// The same, where what is unknown is only whether an index has too much in it.
     pub(crate) fn before_the_write(self) -> Self {
         match self {
-            Self::OutcomeUnknown | Self::Unacknowledged => Self::NoAnswer,
+            Self::OutcomeUnknown => Self::NoAnswer,
+            Self::Unacknowledged(_) => Self::Unprepared,
             failure => failure,
         }
     }
@@ -221,6 +227,11 @@ impl Failure {
     /// Whether it only tells that somebody could not be reached.
     pub(crate) fn is_of_connection(&self) -> bool {
         matches!(self, Self::NoConnection | Self::Rejected | Self::Silent | Self::Cut | Self::NoAnswer)
+    }
+
+    /// Whether something is stored that cannot be read.
+    pub(crate) fn is_corruption(&self) -> bool {
+        self.kind() == ErrorKind::Corrupt
     }
 
     fn kind(&self) -> ErrorKind {
@@ -234,11 +245,12 @@ impl Failure {
             | Self::Divided
             | Self::Replica
             | Self::Closed
+            | Self::Unprepared
             | Self::NotTried
             | Self::Intended
             | Self::Moved => ErrorKind::Unavailable,
             Self::NoAnswer | Self::TooLate => ErrorKind::Timeout,
-            Self::OutcomeUnknown | Self::Unacknowledged => ErrorKind::OutcomeUnknown,
+            Self::OutcomeUnknown | Self::Unacknowledged(_) => ErrorKind::OutcomeUnknown,
             Self::Unreadable => ErrorKind::Corrupt,
             Self::Task | Self::Answer | Self::Properties => ErrorKind::Internal,
             Self::Setup(_) => ErrorKind::Misconfigured,

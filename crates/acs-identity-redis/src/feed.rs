@@ -1,10 +1,11 @@
 //! The change feed: each server tells of the keys of the namespace that were changed, whoever changed them.
 //!
-//! This is the server's help for caches, in its broadcast mode: <https://redis.io/docs/latest/develop/reference/client-side-caching/>.
+//! This is the server's help for caches, in its broadcast mode:
+//! <https://redis.io/docs/latest/develop/reference/client-side-caching/>.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use acs_identity_core::{AcsId, Change, ChangeFeed, CustomerId, LostReason};
@@ -19,8 +20,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::answer;
 use crate::error::{Failure, connect_failure};
 use crate::keys::Key;
-use crate::nodes::{Node, Topology, random_fraction};
-use crate::scan;
+use crate::nodes::{Node, Topology, is_leaving, random_fraction};
 use crate::store::RedisStore;
 
 /// How often each server is asked whether it is still there, and the deployment whether it has changed.
@@ -60,13 +60,40 @@ struct Listening {
     told: bool,
     connections: Vec<MultiplexedConnection>,
     news: mpsc::UnboundedReceiver<News>,
-    /// How many keys are in the news.
-    waiting: Arc<AtomicUsize>,
+    backlog: Arc<Backlog>,
     /// Tells when other servers have the keys.
     topology: watch::Receiver<Arc<Topology>>,
     next_heartbeat: Instant,
     /// Whether keys are on their way to a server that may not tell yet, since it has no slots.
     moving: bool,
+}
+
+/// How far a subscriber is behind.
+#[derive(Debug, Default)]
+struct Backlog {
+    /// How many keys are in the news.
+    waiting: AtomicUsize,
+    /// Whether some were dropped, which holds for good: the number alone may be small again when it is looked at.
+    overflowed: AtomicBool,
+}
+
+impl Backlog {
+    /// Whether there is room for so many keys more.
+    fn takes(&self, keys: usize) -> bool {
+        let takes = self.waiting.fetch_add(keys, Ordering::AcqRel) <= KEPT;
+        if !takes {
+            self.overflowed.store(true, Ordering::Release);
+        }
+        takes
+    }
+
+    fn read(&self, keys: usize) {
+        self.waiting.fetch_sub(keys, Ordering::AcqRel);
+    }
+
+    fn overflowed(&self) -> bool {
+        self.overflowed.load(Ordering::Acquire)
+    }
 }
 
 enum News {
@@ -111,12 +138,12 @@ impl Subscription {
                     }
                 }
             };
-            if listening.waiting.load(Ordering::Acquire) > KEPT {
+            if listening.backlog.overflowed() {
                 return Some(self.lost(LostReason::Lagged));
             }
             match listening.event().await {
                 Event::News(News::Keys(keys)) => {
-                    listening.waiting.fetch_sub(keys.len(), Ordering::AcqRel);
+                    listening.backlog.read(keys.len());
                     self.ready.extend(keys.iter().filter_map(|key| change(&self.store, key)));
                 }
                 Event::News(News::Flushed) => {
@@ -155,16 +182,16 @@ impl Listening {
             return Err(Failure::NoConnection);
         }
         let (sender, news) = mpsc::unbounded_channel();
-        let waiting = Arc::new(AtomicUsize::new(0));
+        let backlog = Arc::new(Backlog::default());
         let connections =
-            servers.nodes.iter().map(|node| subscribe(node, store.keys().prefix(), sender.clone(), waiting.clone()));
+            servers.nodes.iter().map(|node| subscribe(node, store.keys().prefix(), sender.clone(), backlog.clone()));
         let (connections, told): (Vec<_>, Vec<_>) = try_join_all(connections).await?.into_iter().unzip();
         let told = told.into_iter().all(|told| told);
         Ok(Self {
             told,
             connections,
             news,
-            waiting,
+            backlog,
             topology,
             next_heartbeat: Instant::now() + HEARTBEAT,
             moving: false,
@@ -203,7 +230,7 @@ impl Listening {
                 // It does not let this user ask what is on its way.
                 Ok(Ok(Value::ServerError(_))) => self.moving = true,
                 Ok(Ok(nodes)) if !store.nodes().is_whole() => {
-                    self.moving |= answer::text(nodes).is_ok_and(scan::is_leaving);
+                    self.moving |= answer::text(nodes).is_ok_and(is_leaving);
                 }
                 Ok(Ok(_)) => {}
                 _ => return false,
@@ -218,14 +245,13 @@ async fn subscribe(
     node: &Node,
     prefix: &str,
     sender: mpsc::UnboundedSender<News>,
-    waiting: Arc<AtomicUsize>,
+    backlog: Arc<Backlog>,
 ) -> Result<(MultiplexedConnection, bool), Failure> {
     let tell = move |push: PushInfo| {
         let Some(news) = read(&push) else { return Ok(()) };
         if let News::Keys(keys) = &news
-            && waiting.fetch_add(keys.len(), Ordering::AcqRel) > KEPT
+            && !backlog.takes(keys.len())
         {
-            // The subscriber will see the number, and that there is nothing to be had any more.
             return Ok(());
         }
         sender.send(news)
@@ -265,5 +291,21 @@ fn change(store: &RedisStore, key: &str) -> Option<Change> {
         Key::Record(id) => Some(Change::Acs(AcsId::new(id).ok()?, None)),
         Key::Index(customer) => Some(Change::Customer(CustomerId::new(customer).ok()?)),
         Key::Expiring => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_dropped_is_not_forgotten_when_there_is_room_again() {
+        let backlog = Backlog::default();
+        assert!(backlog.takes(1) && backlog.takes(KEPT) && !backlog.overflowed());
+        assert!(!backlog.takes(1));
+        // The subscriber had looked before that, and reads all that was kept.
+        backlog.read(1);
+        backlog.read(KEPT);
+        assert!(backlog.overflowed());
     }
 }

@@ -1,8 +1,8 @@
 //! The names of the keys, and the slots that a cluster puts them into.
 //!
-//! A cluster hashes what stands between the first `{` and the `}` after it, if there is anything between them, and the whole key
-//! otherwise. Each key has `{}` in front of what an ID could be in, and no brace before it; so the whole key is hashed, whatever an
-//! ID holds.
+//! A cluster hashes what stands between the first `{` and the `}` after it, if there is anything between them, and the
+//! whole key otherwise. Each key has `{}` in front of what an ID could be in, and no brace before it; so the whole key
+//! is hashed, whatever an ID holds.
 
 use acs_identity_core::{AcsId, CustomerId, Namespace};
 use crc::{CRC_16_XMODEM, CRC_64_XZ, Crc, Table};
@@ -115,6 +115,7 @@ pub(crate) fn hash(text: &str) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use acs_identity_core::MAX_ID_BYTES;
     use proptest::prelude::*;
 
     use super::*;
@@ -128,6 +129,17 @@ mod tests {
         // https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/
         assert_eq!(hash("123456789"), 0x31C3);
         assert_eq!(slot("foo"), 12182);
+    }
+
+    #[test]
+    fn a_customers_parts_are_in_as_many_slots_however_long_the_customers_id_is() {
+        for length in 1..=MAX_ID_BYTES {
+            let customer = CustomerId::new("c".repeat(length)).unwrap();
+            let mut slots: Vec<u16> = (0..PARTS).map(|part| slot(&keys().index_part(part, &customer))).collect();
+            slots.sort_unstable();
+            slots.dedup();
+            assert_eq!(slots.len(), usize::from(PARTS), "{length}");
+        }
     }
 
     #[test]

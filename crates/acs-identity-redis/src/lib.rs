@@ -1,7 +1,8 @@
-//! The Redis store of `acs-identity`: Azure Communication Services IDs mapped to an application's own users, in Redis or Valkey, on
-//! one server, on the primary that Sentinel names, or in a cluster.
+//! The Redis store of `acs-identity`: Azure Communication Services IDs mapped to an application's own users, in Redis
+//! or Valkey, on one server, on the primary that Sentinel names, or in a cluster.
 //!
-//! [`RedisOptions`] says which, and opens a [`RedisStore`]. Most applications use this by the crate `acs-identity`, feature `redis`.
+//! [`RedisOptions`] says which, and opens a [`RedisStore`]. Most applications use this by the crate `acs-identity`,
+//! feature `redis`.
 
 mod answer;
 mod check;

@@ -1,6 +1,7 @@
 //! An ACS ID as it stands in an index: shorter, so that a server keeps an index of a few in a compact form.
 //!
-//! Each UUID in lowercase digits, as ACS writes them, is a byte 2 and then its sixteen bytes. No ACS ID holds a byte 2 itself.
+//! Each UUID in lowercase digits, as ACS writes them, is a byte 2 and then its sixteen bytes. No ACS ID holds a byte 2
+//! itself.
 
 const UUID: u8 = 2;
 

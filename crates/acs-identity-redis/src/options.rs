@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::check;
 use crate::error::Failure;
-use crate::nodes::{Nodes, Place, Settings};
+use crate::nodes::{Address, Deployment, Node, Nodes, Settings};
 use crate::store::{RedisStore, named};
 
 /// How a [`RedisStore`] is opened: which servers, with what deadlines, and what they have to promise.
@@ -46,20 +46,20 @@ struct Certificates {
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl RedisOptions {
-    /// One server: `redis://user:password@host:6379/0`, with `rediss://` for TLS. A user needs a password; a password alone is that of
-    /// the user `default`.
+    /// One server: `redis://user:password@host:6379/0`, with `rediss://` for TLS. A user needs a password; a password
+    /// alone is that of the user `default`.
     pub fn url(url: impl Into<String>) -> Self {
         Self::new(Kind::Single, vec![url.into()])
     }
 
-    /// A cluster, by some of its nodes; one is enough if it is there when the store is opened. The first URL also says the user, the
-    /// password, and whether to use TLS, for all nodes.
+    /// A cluster, by some of its nodes; one is enough if it is there when the store is opened. The first URL also says
+    /// the user, the password, and whether to use TLS, for all nodes.
     pub fn cluster<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> Self {
         Self::new(Kind::Cluster, urls.into_iter().map(Into::into).collect())
     }
 
-    /// The primary that sentinels know by a name. The URL says the user, the password, the database and whether to use TLS for the
-    /// primary; its host and port are not used. Those of the sentinels say how to reach them.
+    /// The primary that sentinels know by a name. The URL says the user, the password, the database and whether to use
+    /// TLS for the primary; its host and port are not used. Those of the sentinels say how to reach them.
     pub fn sentinel<U: Into<String>>(
         url: impl Into<String>,
         name: impl Into<String>,
@@ -89,41 +89,45 @@ impl RedisOptions {
         self
     }
 
-    /// How long a connection may take to be made; 1 s by default.
+    /// How long a connection may take to be made; 1 s by default, and at most a year.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.connect_timeout = timeout.min(LONGEST);
         self
     }
 
-    /// How long a server may take to answer a command before its connection is given up; 2 s by default.
+    /// How long a server may take to answer a command before its connection is given up; 2 s by default, and at most
+    /// nine tenths of the call's deadline.
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
-        self.response_timeout = timeout;
+        self.response_timeout = timeout.min(LONGEST);
         self
     }
 
-    /// How long a call may take in all, with waiting for a connection, for a failover and for the answers; 5 s by default, and at
-    /// most a year. Calls of many steps, such as `unlink_customer` and `purge_expired`, have it for each step.
+    /// How long a call may take in all, with waiting for a connection, for a failover and for the answers; 5 s by
+    /// default, and at most a year. Calls of many steps, such as `unlink_customer` and `purge_expired`, have it for
+    /// each step, and `link_many` and `import` for each part of 2000.
     pub fn call_deadline(mut self, deadline: Duration) -> Self {
         self.call_deadline = deadline.min(LONGEST);
         self
     }
 
-    /// Says that a write has succeeded only when so many replicas have it, and waits for them at most so long (`WAIT`). A write
-    /// that is done but not acknowledged is `OutcomeUnknown`. Writes then take turns on a connection of their own to each
-    /// node. By default none is asked for, and a failover may lose the last writes.
+    /// Says that a write has succeeded only when so many replicas have it, and waits for them at most so long (`WAIT`).
+    /// A write that is done but not acknowledged is `OutcomeUnknown`; in a cluster one whose index entry is not
+    /// acknowledged is not done, and `Unavailable`. Writes then take turns on a connection of their own to each node.
+    /// By default none is asked for, and a failover may lose the last writes.
     pub fn replica_acknowledgements(mut self, replicas: u32, patience: Duration) -> Self {
         self.acknowledged = (replicas > 0).then_some((replicas, patience));
         self
     }
 
-    /// Takes servers that may throw mappings away when their memory is full (`maxmemory-policy` other than `noeviction`). What was
-    /// thrown away reads as absent, which breaks the promise that a failure never does.
+    /// Takes servers that may throw mappings away when their memory is full (`maxmemory-policy` other than
+    /// `noeviction`). What was thrown away reads as absent, which breaks the promise that a failure never does.
     pub fn allow_eviction(mut self, allow: bool) -> Self {
         self.allow_eviction = allow;
         self
     }
 
-    /// A file with the certificates, in PEM, of the authorities that the servers' are checked by, in place of the system's.
+    /// A file with the certificates, in PEM, of the authorities that the servers' are checked by, in place of the
+    /// system's.
     pub fn certificate_authority(mut self, file: impl Into<PathBuf>) -> Self {
         self.certificates.authority = Some(file.into());
         self
@@ -135,14 +139,14 @@ impl RedisOptions {
         self
     }
 
-    /// Connects, and checks that the servers can keep the store's promises: their version, their `maxmemory-policy`, and whether they
-    /// are what the options say, one server, a primary or a cluster. Each master is checked, this once: set servers that join later,
-    /// and replicas, which may be promoted, as the masters are.
+    /// Connects, and checks that the servers can keep the store's promises: their version, their `maxmemory-policy`,
+    /// and whether they are what the options say, one server, a primary or a cluster. Each master is checked, this
+    /// once: set servers that join later, and replicas, which may be promoted, as the masters are.
     ///
     /// # Errors
-    /// `Misconfigured` if the options make no sense, before anybody is asked, or a server is not fit, or TLS fails for a reason that
-    /// stays; `Denied` if the user, the password or the user's rights are wrong; these at once. `Unavailable` and `Timeout` if
-    /// no server could be asked by the call's deadline.
+    /// `Misconfigured` if the options make no sense, before anybody is asked, or a server is not fit, or TLS fails for
+    /// a reason that stays; `Denied` if the user, the password or the user's rights are wrong; these at once.
+    /// `Unavailable` and `Timeout` if no server could be asked by the call's deadline.
     pub async fn open(self) -> Result<RedisStore> {
         self.connect().await.map_err(named("open"))
     }
@@ -152,35 +156,36 @@ impl RedisOptions {
         if [self.connect_timeout, self.response_timeout, self.call_deadline].contains(&Duration::ZERO) {
             return Err(Failure::Setup("a deadline of no length cannot be kept"));
         }
-        if self.acknowledged.is_some_and(|(_, patience)| patience.as_millis() == 0 || patience >= self.response_timeout)
-        {
+        // By the end of a call, a connection on which nothing came back to it has to be given up, or nobody ever does.
+        let response_timeout = self.response_timeout.min(self.call_deadline * 9 / 10);
+        if self.acknowledged.is_some_and(|(_, patience)| patience.as_millis() == 0 || patience >= response_timeout) {
             return Err(Failure::Setup("waiting for replicas has to take a time, and less than waiting for an answer"));
         }
         if matches!(&self.kind, Kind::Sentinel { name, .. } if name.is_empty()) {
             return Err(Failure::Setup("the primary behind sentinels needs a name"));
         }
         let certificates = self.certificates.read()?;
-        let settings = |urls: &[String]| -> Result<_, Failure> {
-            let (mut settings, addresses) = Settings::new(urls, certificates.clone())?;
-            settings.connect_timeout = self.connect_timeout;
-            settings.response_timeout = self.response_timeout;
-            Ok((settings, addresses))
-        };
+        let settings = |urls: &[String]| Settings::new(urls, &certificates, (self.connect_timeout, response_timeout));
         let (mut own, mut addresses) = settings(&self.urls)?;
         own.acknowledged = self.acknowledged;
-        let place = match self.kind {
-            Kind::Single => Place::Single(addresses.swap_remove(0)),
+        own.primary_only = matches!(self.kind, Kind::Sentinel { .. });
+        let own = Arc::new(own);
+        let nodes = |addresses: Vec<Address>, settings: &Arc<Settings>| -> Result<Vec<_>, Failure> {
+            let node = |(host, port)| Node::new(host, port, settings.clone()).map(Arc::new);
+            addresses.into_iter().map(node).collect()
+        };
+        let deployment = match self.kind {
+            Kind::Single => Deployment::Single(addresses.swap_remove(0)),
             Kind::Sentinel { name, sentinels } => {
-                let (sentinels, addresses) = settings(&sentinels)?;
-                own.primary_only = true;
-                Place::Sentinel { sentinels: Arc::new(sentinels), addresses, name }
+                let (settings, addresses) = settings(&sentinels)?;
+                Deployment::Sentinel { sentinels: nodes(addresses, &Arc::new(settings))?, name }
             }
             Kind::Cluster if own.has_database() => {
                 return Err(Failure::Setup("a cluster has no databases but the first"));
             }
-            Kind::Cluster => Place::Cluster(addresses),
+            Kind::Cluster => Deployment::Cluster { seeds: nodes(addresses, &own)? },
         };
-        let nodes = timeout_at(end, Nodes::find(place, own)).await.map_err(|_| Failure::NoAnswer)??;
+        let nodes = timeout_at(end, Nodes::find(deployment, own)).await.map_err(|_| Failure::NoAnswer)??;
         check::servers(&nodes, self.allow_eviction, self.acknowledged.is_some(), end).await?;
         Ok(RedisStore::new(nodes, self.call_deadline, self.namespace))
     }

@@ -9,11 +9,11 @@ use crate::clocks::Clocks;
 use crate::error::Failure;
 use crate::keys::{EXPIRING_PARTS, slot};
 use crate::member;
-use crate::nodes::Ask;
+use crate::nodes::{Ask, Sort};
 use crate::record;
 use crate::step::{Step, steps};
 use crate::store::RedisStore;
-use crate::write::{Told, records};
+use crate::write::{Instruction, What, records};
 
 /// How many are removed at once.
 const CHUNK: u32 = 500;
@@ -24,8 +24,10 @@ pub(crate) async fn expired(store: &RedisStore, limit: u32) -> Result<u64> {
 
 async fn all(store: &RedisStore, limit: u32) -> Result<u64> {
     let mut purged = 0;
-    for part in due_parts(store).await? {
-        // What is there may be of no use, so there can be more of them than of mappings; and some may have to stay where they are.
+    let (due_parts, failure) = due_parts(store).await?;
+    for part in due_parts {
+        // What is there may be of no use, so there can be more of them than of mappings; and some may have to stay
+        // where they are.
         let mut staying = 0;
         loop {
             let room = limit.saturating_sub(purged as u32).min(CHUNK);
@@ -42,11 +44,11 @@ async fn all(store: &RedisStore, limit: u32) -> Result<u64> {
             }
         }
     }
-    Ok(purged)
+    failure.map_or(Ok(purged), |failure| Err(failure.into()))
 }
 
-/// The parts in which the time of something is over.
-async fn due_parts(store: &RedisStore) -> Result<Vec<u16>, Failure> {
+/// The parts in which the time of something is over; and the failure of one that is no index, if there is one.
+async fn due_parts(store: &RedisStore) -> Result<(Vec<u16>, Option<Failure>), Failure> {
     let keys: Vec<String> = (0..EXPIRING_PARTS).map(|part| store.keys().expiring_part(part)).collect();
     let earliest = |key: &String| {
         let mut command = cmd("ZRANGE");
@@ -57,15 +59,22 @@ async fn due_parts(store: &RedisStore) -> Result<Vec<u16>, Failure> {
     let slots: Vec<u16> = keys.iter().map(|key| slot(key)).collect();
     let clocks = Clocks::ask(store.nodes().topology(), &slots, &mut asks);
     let answers = store.ask(&asks, store.end()).await;
-    let mut due = Vec::new();
+    let (mut due, mut failed) = (Vec::new(), None);
     for ((part, slot), answer) in (0..EXPIRING_PARTS).zip(slots).zip(&answers) {
-        let earliest = answer::scored(answer.as_ref().map_err(Failure::clone)?)?;
+        let earliest = match answer {
+            Ok(earliest) => answer::scored(earliest)?,
+            Err(failure) if failure.is_corruption() => {
+                failed = Some(failure.clone());
+                continue;
+            }
+            Err(failure) => return Err(failure.clone()),
+        };
         let now = clocks.read(slot, &answers)?;
         if earliest.iter().any(|(_, at)| *at <= now.as_micros() as f64) {
             due.push(part);
         }
     }
-    Ok(due)
+    Ok((due, failed))
 }
 
 /// Entries of a part whose time is over, behind so many.
@@ -92,14 +101,14 @@ async fn due(
     entries.into_iter().map(entry).collect()
 }
 
-/// Buries what has expired. Answers with how many mappings that were, and how many entries stay as they are: the mapping has not expired
-/// by the clock of its own node, or a writer may need the entry.
+/// Buries what has expired. Answers with how many mappings that were, and how many entries stay as they are: the
+/// mapping has not expired by the clock of its own node, or a writer may need the entry.
 async fn bury(store: &RedisStore, part: u16, due: Vec<(AcsId, f64)>) -> Result<(u64, usize), Failure> {
-    let told = |id: &AcsId| Ok((id.clone(), Told { what: "b", ..Told::default() }));
+    let bury = |id: &AcsId| Ok((id.clone(), Instruction::new(What::Bury)));
     let mut buried = 0;
     let mut others = Vec::new();
     let end = store.end();
-    let written = records(store, due.iter().map(|(id, _)| told(id)).collect(), end).await;
+    let written = records(store, due.iter().map(|(id, _)| bury(id)).collect(), end).await;
     for ((id, at), written) in due.iter().zip(written) {
         let written = written?;
         if written.changed {
@@ -117,7 +126,7 @@ async fn bury(store: &RedisStore, part: u16, due: Vec<(AcsId, f64)>) -> Result<(
         });
     }
     let mut staying = 0;
-    for done in steps(store, &others, end).await {
+    for done in steps(store, &others, Sort::Tidy, end).await {
         staying += usize::from(done?.1 == 0);
     }
     Ok((buried, staying))

@@ -18,6 +18,10 @@ use crate::store::RedisStore;
 /// How many keys one `MGET` has at most, so that no other client waits long for its turn.
 const KEYS: usize = 1000;
 
+/// How many keys are asked for at once. Parts follow each other, so that the answers come long before the connection
+/// would be given up, which others use as well.
+const PART: usize = 20_000;
+
 /// How much older than the record the server's time may be by which it is judged, without that being made up for.
 const SLOW: Duration = Duration::from_millis(50);
 
@@ -97,6 +101,14 @@ pub(crate) async fn records(
     ids: &[&AcsId],
     end: Instant,
 ) -> Vec<Result<(Value, Timestamp), Failure>> {
+    let mut records = Vec::with_capacity(ids.len());
+    for part in ids.chunks(PART) {
+        records.extend(part_of_records(store, part, end).await);
+    }
+    records
+}
+
+async fn part_of_records(store: &RedisStore, ids: &[&AcsId], end: Instant) -> Vec<Result<(Value, Timestamp), Failure>> {
     let keys: Vec<String> = ids.iter().map(|id| store.keys().record(id.as_str())).collect();
     let mut groups: Vec<(u16, Vec<usize>)> = Vec::new();
     if store.nodes().is_whole() {
@@ -145,7 +157,8 @@ async fn grouped(
     let clocks = Clocks::ask(store.nodes().topology(), &slots, &mut asks);
     let started = Instant::now();
     let answers = store.ask(&asks, end).await;
-    // A record may have been read long after the time, for instance once a cluster was whole again. It rather ends too early than too late.
+    // A record may have been read long after the time, for instance once a cluster was whole again. It rather ends too
+    // early than too late.
     let spent = Some(started.elapsed()).filter(|spent| *spent > SLOW).unwrap_or_default();
     let times: Vec<_> =
         slots.iter().map(|slot| clocks.read(*slot, &answers).map(|now| now.saturating_add(spent))).collect();

@@ -10,8 +10,8 @@
 //!           the customer ID, in UTF-8; to the end if there are no properties
 //!           the properties, a JSON object of strings
 //! ```
-//! Numbers are unsigned and big-endian; times are microseconds since the Unix epoch. A tombstone is its revision and no more.
-//! Scripts write the records; this side reads them.
+//! Numbers are unsigned and big-endian; times are microseconds since the Unix epoch. A tombstone is its revision and no
+//! more. Scripts write the records; this side reads them.
 
 use acs_identity_core::rules::Present;
 use acs_identity_core::{AcsId, CustomerId, Mapping, Properties, Resolution, Revision, Timestamp};
@@ -109,8 +109,8 @@ pub(crate) fn mapping(id: &AcsId, bytes: &[u8]) -> Result<Option<Mapping>, Failu
     Ok(Some(mapping))
 }
 
-/// What is there of an ID, for the rules. Properties that can't be read are left out: they decide nothing, and must not keep a
-/// mapping from being removed.
+/// What is there of an ID, for the rules. Properties that can't be read are left out: they decide nothing, and must not
+/// keep a mapping from being removed.
 pub(crate) fn present(id: &AcsId, bytes: Option<&[u8]>) -> Result<Present, Failure> {
     let Some(bytes) = bytes else { return Ok(Present::Nothing) };
     let record = read(bytes).ok_or(Failure::Unreadable)?;

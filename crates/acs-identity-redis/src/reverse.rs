@@ -11,31 +11,37 @@ use crate::error::Failure;
 use crate::keys::{PARTS, slot};
 use crate::nodes::Ask;
 use crate::store::RedisStore;
-use crate::write::{Told, records};
+use crate::write::{Instruction, What, records};
 use crate::{answer, member, read, record, repair};
 
 /// How many mappings of a customer are unlinked at once.
 const CHUNK: usize = 500;
 
-/// How many milliseconds to wait before each time that a customer's list is gone through to unlink all: a write that is under way is soon done.
+/// How many milliseconds to wait before each time that a customer's list is gone through to unlink all: a write that is
+/// under way is soon done.
 const PAUSES: [u64; 5] = [0, 0, 20, 100, 300];
 
-/// A place in the list of a customer's mappings, which is in this order.
+/// An entry of the list of a customer's mappings, which is in this order here as on the servers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    created_at: u64,
-    /// As it stands in the index, in whose order those of one moment are.
+struct Entry {
+    /// The score in half microseconds: that of a time is below 2^53, and so exact, and several writers at once may have
+    /// added a half.
+    halves: u64,
+    /// As it stands in the index, in whose order those of one score are.
     member: Vec<u8>,
 }
 
-impl From<(Vec<u8>, f64)> for Place {
+impl From<(Vec<u8>, f64)> for Entry {
     fn from((member, score): (Vec<u8>, f64)) -> Self {
-        // Below 2^53, and so exact, but for a half that several writers at once may have added.
-        Self { created_at: score as u64, member }
+        Self { halves: (2.0 * score) as u64, member }
     }
 }
 
-impl Place {
+impl Entry {
+    fn score(&self) -> String {
+        format!("{}{}", self.halves / 2, if self.halves % 2 == 1 { ".5" } else { "" })
+    }
+
     fn acs_id(&self) -> Result<AcsId, Failure> {
         member::read(&self.member).and_then(|id| AcsId::new(id).ok()).ok_or(Failure::Unreadable)
     }
@@ -56,9 +62,9 @@ pub(crate) async fn mappings_of(
     let mut entries = entries(store, customer, after.as_ref(), page.limit() as usize + 1, end).await?;
     let more = entries.len() > page.limit() as usize;
     entries.truncate(page.limit() as usize);
-    let ids: Vec<AcsId> = entries.iter().map(Place::acs_id).collect::<Result<_, _>>()?;
+    let ids: Vec<AcsId> = entries.iter().map(Entry::acs_id).collect::<Result<_, _>>()?;
     let next = entries.last().zip(ids.last()).filter(|_| more);
-    let next = next.map(|(last, id)| Cursor::new(format!("c{}:{}", last.created_at, id.as_str())));
+    let next = next.map(|(last, id)| Cursor::new(format!("c{}:{}", last.score(), id.as_str())));
     let found = read::records(store, &ids.iter().collect::<Vec<_>>(), end).await;
     let (mut items, mut doubtful) = (Vec::with_capacity(ids.len()), Vec::new());
     let mut read_at = Timestamp::from_micros(0);
@@ -87,45 +93,56 @@ pub(crate) async fn mappings_of(
     Ok(Page::new(items, next, read_at))
 }
 
+/// What is read of a part of a customer's index.
+struct Part {
+    part: u16,
+    /// How many entries are asked for, and whether there may be more.
+    most: usize,
+    more: bool,
+    /// The last entry that was read.
+    last: Option<Entry>,
+}
+
 /// The first entries beyond a place, of all parts together.
 async fn entries(
     store: &RedisStore,
     customer: &CustomerId,
-    after: Option<&Place>,
+    after: Option<&Entry>,
     count: usize,
     end: Instant,
-) -> Result<Vec<Place>, Failure> {
-    let mut found = Vec::new();
-    // The parts of which there may be more, and how many of each are read. Always from the first one on: by its number, one would be passed
-    // over where another one has gone meanwhile.
-    let mut parts: Vec<(u16, usize)> = (0..PARTS).map(|part| (part, count)).collect();
-    while !parts.is_empty() {
-        let ask = |(part, most): &(u16, usize)| {
-            let key = store.keys().index_part(*part, customer);
+) -> Result<Vec<Entry>, Failure> {
+    // Of each somewhat more than its share. Always from the first one on: by its number, one would be passed over where
+    // another one has gone meanwhile.
+    let most = count.min(8 + count / 8);
+    let mut parts: Vec<Part> = (0..PARTS).map(|part| Part { part, most, more: true, last: None }).collect();
+    let mut found: Vec<Entry> = Vec::new();
+    loop {
+        // What is not read yet of a part comes behind what is.
+        let bound = found.get(count - 1);
+        let is_unread = |part: &&mut Part| part.more && (bound.is_none() || part.last.as_ref() < bound);
+        let unread: Vec<&mut Part> = parts.iter_mut().filter(is_unread).collect();
+        if unread.is_empty() {
+            found.truncate(count);
+            return Ok(found);
+        }
+        let ask = |part: &&mut Part| {
+            let key = store.keys().index_part(part.part, customer);
             let mut command = cmd("ZRANGE");
-            command.arg(&key).arg(after.map_or(0, |after| after.created_at)).arg("+inf").arg("BYSCORE");
-            command.arg("LIMIT").arg(0).arg(*most).arg("WITHSCORES");
+            command.arg(&key).arg(after.map_or("0".to_owned(), Entry::score)).arg("+inf").arg("BYSCORE");
+            command.arg("LIMIT").arg(0).arg(part.most).arg("WITHSCORES");
             Ask { slot: slot(&key), command, script: None }
         };
-        let asks: Vec<_> = parts.iter().map(ask).collect();
-        let mut unread = Vec::new();
-        for ((part, most), answer) in parts.into_iter().zip(store.ask(&asks, end).await) {
-            let entries = answer::scored(&answer?)?;
-            let full = entries.len() == most;
-            let entries = entries.into_iter().map(Place::from);
-            let before = found.len();
+        let asks: Vec<_> = unread.iter().map(ask).collect();
+        for (part, answer) in unread.into_iter().zip(store.ask(&asks, end).await) {
+            let entries: Vec<Entry> = answer::scored(&answer?)?.into_iter().map(Entry::from).collect();
+            (part.more, part.most) = (entries.len() == part.most, 2 * part.most);
+            part.last = entries.last().cloned();
             // Those of the same moment may be before the place.
-            found.extend(entries.filter(|entry| after.is_none_or(|after| entry > after)));
-            if full && found.len() - before < count {
-                unread.push((part, 2 * most));
-            }
+            found.extend(entries.into_iter().filter(|entry| after.is_none_or(|after| entry > after)));
         }
-        parts = unread;
+        found.sort_unstable();
+        found.dedup();
     }
-    found.sort_unstable();
-    found.dedup();
-    found.truncate(count);
-    Ok(found)
 }
 
 /// The time of the server that has a part of a customer's index.
@@ -134,12 +151,14 @@ async fn now(store: &RedisStore, customer: &CustomerId, end: Instant) -> Result<
     answer::server_time(&store.ask_one(Ask { slot, command: cmd("TIME"), script: None }, end).await?)
 }
 
-fn parse(cursor: &Cursor) -> Option<Place> {
-    let (created_at, id) = cursor.as_str().strip_prefix('c')?.split_once(':')?;
+fn parse(cursor: &Cursor) -> Option<Entry> {
+    let (score, id) = cursor.as_str().strip_prefix('c')?.split_once(':')?;
     AcsId::new(id).ok()?;
-    let micros: u64 = created_at.parse().ok().filter(|micros| *micros <= Timestamp::MAX.as_micros())?;
+    let whole = score.strip_suffix(".5");
+    let micros: u64 = whole.unwrap_or(score).parse().ok().filter(|micros| *micros <= Timestamp::MAX.as_micros())?;
+    let entry = Entry { halves: 2 * micros + u64::from(whole.is_some()), member: member::of(id) };
     // As it was written, without a sign or more digits.
-    (micros.to_string() == created_at).then(|| Place { created_at: micros, member: member::of(id) })
+    (entry.score() == score).then_some(entry)
 }
 
 pub(crate) async fn unlink_customer(store: &RedisStore, customer: &CustomerId) -> Result<u64> {
@@ -148,57 +167,74 @@ pub(crate) async fn unlink_customer(store: &RedisStore, customer: &CustomerId) -
     store.run(end, move |store| async move { unlink_all(&store, &customer, end).await }).await?
 }
 
-/// Unlinks what is the customer's now, up to the last place in his list: no clock tells it, as what is imported has any creation
-/// time, and an entry may be made by another node's clock. What is linked meanwhile before that place goes, too.
+/// Unlinks what is the customer's now, up to the last place in his list: no clock tells it, as what is imported has any
+/// creation time, and an entry may be made by another node's clock. What is linked meanwhile before that place goes,
+/// too.
 ///
-/// In a cluster the list is gone through again until nothing is found to be done, as an entry is not dropped while a writer may need it.
+/// In a cluster the list is gone through again until nothing is found to be done, as an entry is not dropped while a
+/// writer may need it.
 async fn unlink_all(store: &RedisStore, customer: &CustomerId, end: Instant) -> Result<u64> {
     let Some(until) = last(store, customer, end).await? else { return Ok(0) };
     let mut removed = 0;
-    let mut kept = 0;
+    let mut last = Unlinked::default();
     for pause in PAUSES {
         sleep(Duration::from_millis(pause)).await;
-        let unlinked;
-        (unlinked, kept) = unlink_until(store, customer, &until).await?;
-        removed += unlinked;
-        if kept == 0 && (unlinked == 0 || store.nodes().is_whole()) {
+        last = unlink_until(store, customer, &until).await?;
+        removed += last.removed;
+        if last.kept == 0 && (last.removed == 0 || store.nodes().is_whole()) {
             break;
         }
     }
-    if kept == 0 { Ok(removed) } else { Err(Failure::Intended.into()) }
+    match last {
+        Unlinked { unreadable: true, .. } => Err(Failure::Unreadable.into()),
+        Unlinked { kept: 0, .. } => Ok(removed),
+        _ => Err(Failure::Intended.into()),
+    }
 }
 
-/// Goes through a customer's list once, and answers with how many mappings were unlinked, and how many entries were left to a writer.
-async fn unlink_until(store: &RedisStore, customer: &CustomerId, until: &Place) -> Result<(u64, usize)> {
-    let mut after: Option<Place> = None;
-    let (mut removed, mut kept) = (0, 0);
+/// What has become of a customer's list.
+#[derive(Default)]
+struct Unlinked {
+    removed: u64,
+    /// How many entries were left to a writer.
+    kept: usize,
+    /// Whether a record or an entry cannot be read, which stays then.
+    unreadable: bool,
+}
+
+/// Goes through a customer's list once.
+async fn unlink_until(store: &RedisStore, customer: &CustomerId, until: &Entry) -> Result<Unlinked, Failure> {
+    let mut after: Option<Entry> = None;
+    let mut unlinked = Unlinked::default();
     loop {
         let end = store.end();
         let mut entries = entries(store, customer, after.as_ref(), CHUNK, end).await?;
         let is_end = entries.len() < CHUNK || entries.last().is_none_or(|last| last >= until);
         entries.retain(|entry| entry <= until);
-        let ids: Vec<AcsId> = entries.iter().map(Place::acs_id).collect::<Result<_, _>>()?;
-        let told =
-            |id: &AcsId| Ok((id.clone(), Told { what: "f", customer: Some(customer.clone()), ..Told::default() }));
+        let ids: Vec<AcsId> = entries.iter().filter_map(|entry| entry.acs_id().ok()).collect();
+        unlinked.unreadable |= ids.len() < entries.len();
+        let forget = |id: &AcsId| Ok((id.clone(), Instruction::of(What::Forget, customer.clone())));
         let mut doubtful = Vec::new();
-        for (id, written) in ids.iter().zip(records(store, ids.iter().map(told).collect(), end).await) {
+        for (id, written) in ids.iter().zip(records(store, ids.iter().map(forget).collect(), end).await) {
             let written = written?;
-            let present = record::present(id, written.before.as_deref())?;
-            match (&present, written.changed) {
-                (Present::Mapping(mapping), true) => removed += u64::from(!mapping.is_expired(written.now)),
-                _ => doubtful.push(id.clone()),
+            match (record::present(id, written.before.as_deref()), written.changed) {
+                (Ok(Present::Mapping(mapping)), true) => {
+                    unlinked.removed += u64::from(!mapping.is_expired(written.now));
+                }
+                (Ok(_), _) => doubtful.push(id.clone()),
+                (Err(_), _) => unlinked.unreadable = true,
             }
         }
-        kept += repair::entries(store, customer, &doubtful, end).await.map_err(Failure::before_the_write)?;
+        unlinked.kept += repair::entries(store, customer, &doubtful, end).await.map_err(Failure::before_the_write)?;
         if is_end {
-            return Ok((removed, kept));
+            return Ok(unlinked);
         }
         after = entries.pop();
     }
 }
 
 /// The last place in a customer's list; `None` if there is none.
-async fn last(store: &RedisStore, customer: &CustomerId, end: Instant) -> Result<Option<Place>, Failure> {
+async fn last(store: &RedisStore, customer: &CustomerId, end: Instant) -> Result<Option<Entry>, Failure> {
     let ask = |part| {
         let key = store.keys().index_part(part, customer);
         let mut command = cmd("ZRANGE");
@@ -209,7 +245,7 @@ async fn last(store: &RedisStore, customer: &CustomerId, end: Instant) -> Result
     let mut last = None;
     for answer in store.ask(&(0..PARTS).map(ask).collect::<Vec<_>>(), end).await {
         let entries = answer::scored(&answer?)?.into_iter();
-        last = last.max(entries.map(Place::from).max());
+        last = last.max(entries.map(Entry::from).max());
     }
     Ok(last)
 }
@@ -221,8 +257,8 @@ mod tests {
     #[test]
     fn a_cursor_is_taken_as_it_was_written_and_in_no_other_way() {
         let place = |cursor: &str| parse(&Cursor::new(cursor));
-        let read = Place { created_at: 17, member: b"8:acs:r_1".to_vec() };
-        assert_eq!(place("c17:8:acs:r_1"), Some(read));
+        let read = |halves| Some(Entry { halves, member: b"8:acs:r_1".to_vec() });
+        assert_eq!((place("c17:8:acs:r_1"), place("c17.5:8:acs:r_1")), (read(34), read(35)));
         assert!(place("c0:8:acs:r_1").is_some());
         for wrong in [
             "",
@@ -231,6 +267,9 @@ mod tests {
             "c+17:8:acs:r_1",
             "c017:8:acs:r_1",
             "c-1:8:acs:r_1",
+            "c17.:8:acs:r_1",
+            "c17.50:8:acs:r_1",
+            "c17.5.5:8:acs:r_1",
             "c17:",
             "c9007199254740992:a",
         ] {

@@ -1,18 +1,18 @@
 //! All mappings of a namespace, server after server.
 //!
-//! A server lists its keys in steps, and says with each where to go on. A step may hold more than a page. So a cursor names the server
-//! and the step, and the last ACS ID of it that was shown: the step is asked for again, put in order, and gone on with. It may reach further
-//! by then, if the server's table has shrunk; so the cursor also stands for what was shown, and where that is no more the beginning of the
-//! step, the step is shown again.
+//! A server lists its keys in steps, and says with each where to go on. A step may hold more than a page. So a cursor
+//! names the server and the step, and the last ACS ID of it that was shown: the step is asked for again, put in order,
+//! and gone on with. It may reach further by then, if the server's table has shrunk; so the cursor also stands for what
+//! was shown, and where that is no more the beginning of the step, the step is shown again.
 
 use acs_identity_core::{AcsId, Cursor, Error, Mapping, Page, PageRequest, Result, Timestamp};
-use redis::{Pipeline, cmd};
+use redis::{Pipeline, Value, cmd};
 use tokio::time::{Instant, timeout_at};
 
 use crate::answer;
 use crate::error::{Failure, Trouble};
 use crate::keys::{self, Key};
-use crate::nodes::Node;
+use crate::nodes::{Node, Pauses, slots};
 use crate::read;
 use crate::record;
 use crate::store::RedisStore;
@@ -29,7 +29,8 @@ struct Place {
     step: u64,
     /// The last ACS ID of this step that was shown; empty if none was.
     last: String,
-    /// Stands for all those of this step that were shown: if others are there by then, the step is shown again as a whole.
+    /// Stands for all those of this step that were shown: if others are there by then, the step is shown again as a
+    /// whole.
     shown: u64,
 }
 
@@ -71,17 +72,30 @@ fn sum(ids: &[AcsId]) -> u64 {
     keys::fingerprint(ids.iter().map(|id| id.as_str().as_bytes()))
 }
 
-pub(crate) async fn page(store: &RedisStore, page: &PageRequest) -> Result<Page<Mapping>> {
+/// Which mappings are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listed {
+    Present,
+    /// Also those that have expired and are there still.
+    AlsoExpired,
+}
+
+pub(crate) async fn page(store: &RedisStore, page: &PageRequest, listed: Listed) -> Result<Page<Mapping>> {
     let place = match page.cursor() {
         None => Place::first(),
         Some(cursor) => {
             Place::parse(cursor).ok_or_else(|| Error::invalid_input("the cursor is not one of this listing"))?
         }
     };
-    Ok(read_page(store, place, page).await?)
+    Ok(read_page(store, place, page, listed).await?)
 }
 
-async fn read_page(store: &RedisStore, mut place: Place, page: &PageRequest) -> Result<Page<Mapping>, Failure> {
+async fn read_page(
+    store: &RedisStore,
+    mut place: Place,
+    page: &PageRequest,
+    listed: Listed,
+) -> Result<Page<Mapping>, Failure> {
     let end = store.end();
     if store.nodes().is_closed() {
         return Err(Failure::Closed);
@@ -131,7 +145,7 @@ async fn read_page(store: &RedisStore, mut place: Place, page: &PageRequest) -> 
         read_at = read_at.max(now);
         if let Some(bytes) = answer::bytes(&value)?
             && let Some(mapping) = record::mapping(id, bytes)?
-            && !mapping.is_expired(now)
+            && (listed == Listed::AlsoExpired || !mapping.is_expired(now))
         {
             items.push(mapping);
         }
@@ -181,91 +195,65 @@ async fn step(store: &RedisStore, node: &Node, step: u64, count: u32, end: Insta
         // Behind the step, so that what began to move before it ended is seen.
         commands.cmd("CLUSTER").arg("NODES");
     }
-    let mut last = Failure::NoAnswer;
-    // Nothing is changed by it, so it is asked once more if the answer was lost.
-    for _ in 0..2 {
-        let answers = match node.send(&commands, end).await {
-            Ok(answers) => answers,
-            Err(trouble) => {
-                last = Trouble::into_failure(trouble);
-                continue;
+    let mut pauses = Pauses::default();
+    let mut lost = false;
+    loop {
+        let failure = match listed_by(store, node, &commands, end).await {
+            Ok(step) => return Ok(step),
+            Err(Trouble::Lost(failure)) if !lost => {
+                lost = true;
+                failure
             }
+            Err(Trouble::NotDone(failure, _)) => failure,
+            Err(trouble) => return Err(trouble.into_failure()),
         };
-        for answer in &answers {
-            if let redis::Value::ServerError(error) = answer {
-                return Err(Trouble::of(error.clone()).into_failure());
-            }
+        if Instant::now() >= end {
+            return Err(failure);
         }
-        let [info, scanned, nodes @ ..] = &answers[..] else { return Err(Failure::Answer) };
-        let info = answer::text(info)?;
-        let process = answer::field(info, "run_id").ok_or(Failure::Answer)?;
-        let slots = match nodes {
-            [nodes] => Some(slots(answer::text(nodes)?).ok_or(Failure::Moved)?),
-            _ => None,
-        };
-        let [next, keys] = answer::array(scanned)? else { return Err(Failure::Answer) };
-        let next = answer::text(next)?.parse().map_err(|_| Failure::Answer)?;
-        let mut ids = Vec::new();
-        for key in answer::array(keys)? {
-            if let Some(Key::Record(id)) = store.keys().parse(answer::text(key)?) {
-                ids.push(AcsId::new(id).map_err(|_| Failure::Unreadable)?);
-            }
+        let topology = store.nodes().topology();
+        // Whether or not something is found, there is a next time.
+        let _ = timeout_at(end, store.nodes().look(topology.number)).await;
+        if store.nodes().is_closed() {
+            return Err(Failure::Closed);
         }
-        return Ok(Step { process: process.to_owned(), slots, next, ids });
+        if store.nodes().topology().fingerprint() != topology.fingerprint() {
+            return Err(Failure::Moved);
+        }
+        pauses.wait(end).await;
     }
-    Err(last)
 }
 
-/// The slots of the node that was asked; `None` if it is giving keys away or getting some, which its own line tells in brackets.
-pub(crate) fn slots(nodes: &str) -> Option<Vec<(u16, u16)>> {
-    let own = nodes.lines().find(|line| line.split(' ').nth(2).is_some_and(|flags| flags.contains("myself")))?;
-    let range = |range: &str| {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        Some((first.parse().ok()?, last.parse().ok()?))
-    };
-    own.split_ascii_whitespace().skip(8).map(range).collect()
+async fn listed_by(store: &RedisStore, node: &Node, commands: &Pipeline, end: Instant) -> Result<Step, Trouble> {
+    let answers = node.send(commands, end).await?;
+    for answer in &answers {
+        if let Value::ServerError(error) = answer {
+            return Err(Trouble::of(error.clone()));
+        }
+    }
+    read_step(store, &answers).map_err(Trouble::Final)
 }
 
-/// Whether the node that was asked is giving keys away to one that has no slots, and so is nobody's to listen to yet.
-pub(crate) fn is_leaving(nodes: &str) -> bool {
-    let fields = |line: &str| line.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    let nodes: Vec<_> = nodes.lines().map(fields).collect();
-    let has_slots = |id: &str| {
-        let node = nodes.iter().find(|node| node.first().is_some_and(|first| first == id));
-        node.is_some_and(|node| node.iter().skip(8).any(|slots| !slots.starts_with('[')))
+fn read_step(store: &RedisStore, answers: &[Value]) -> Result<Step, Failure> {
+    let [info, scanned, nodes @ ..] = answers else { return Err(Failure::Answer) };
+    let process = answer::field(answer::text(info)?, "run_id").ok_or(Failure::Answer)?.to_owned();
+    let slots = match nodes {
+        [nodes] => Some(slots(answer::text(nodes)?).ok_or(Failure::Moved)?),
+        _ => None,
     };
-    let own = nodes.iter().find(|node| node.get(2).is_some_and(|flags| flags.contains("myself")));
-    let leaving = |slot: &String| {
-        // `[5460->-aa]`
-        slot.split_once("->-").and_then(|(_, to)| to.strip_suffix(']')).is_some_and(|to| !has_slots(to))
-    };
-    own.is_some_and(|own| own.iter().skip(8).any(leaving))
+    let [next, keys] = answer::array(scanned)? else { return Err(Failure::Answer) };
+    let next = answer::text(next)?.parse().map_err(|_| Failure::Answer)?;
+    let mut ids = Vec::new();
+    for key in answer::array(keys)? {
+        if let Some(Key::Record(id)) = store.keys().parse(answer::text(key)?) {
+            ids.push(AcsId::new(id).map_err(|_| Failure::Unreadable)?);
+        }
+    }
+    Ok(Step { process, slots, next, ids })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_that_leave_for_a_node_without_slots_are_told_from_others() {
-        let nodes = "aa 127.0.0.1:7001@17001 master - 0 1 2 connected 5461-10922\n\
-            cc 127.0.0.1:7002@17002 master - 0 1 2 connected\n\
-            bb 127.0.0.1:7000@17000 myself,master - 0 0 1 connected 0-5459";
-        assert!(!is_leaving(nodes));
-        for (to, expected) in [("[5->-aa]", false), ("[5->-cc]", true), ("[5->-dd]", true), ("[6000-<-cc]", false)] {
-            assert_eq!(is_leaving(&format!("{nodes} {to}")), expected, "{to}");
-        }
-        assert!(is_leaving(&format!("{nodes} [5->-aa] [6->-cc]")));
-    }
-
-    #[test]
-    fn a_node_tells_its_slots_and_whether_they_move() {
-        let nodes = "aa 127.0.0.1:7001@17001 master - 0 1 2 connected 5461-10922\n\
-            bb 127.0.0.1:7000@17000 myself,master - 0 0 1 connected 0-5459 5461";
-        assert_eq!(slots(nodes), Some(vec![(0, 5459), (5461, 5461)]));
-        assert_eq!(slots(&format!("{nodes} [5460->-aa]")), None);
-        assert_eq!(slots("aa 127.0.0.1:7001@17001 master - 0 1 2 connected 0-16383"), None);
-    }
 
     #[test]
     fn a_cursor_is_read_as_it_was_written() {

@@ -46,6 +46,12 @@ impl Step {
         Self { second: created.map(text).unwrap_or_default(), ..Self::at(noted, key, id, "s") }
     }
 
+    /// The same of a record that has the creation time of another one. Somebody may be about to drop that one's entry,
+    /// who then leaves this one alone.
+    pub(crate) fn settle_again(key: String, id: &AcsId, noted: Timestamp, created: Timestamp) -> Self {
+        Self { second: format!("{}.5", text(created)), ..Self::at(noted, key, id, "s") }
+    }
+
     /// Drops the entry of a record that was created at a time.
     pub(crate) fn drop(key: String, id: &AcsId, created: Timestamp) -> Self {
         Self::at(created, key, id, "d")
@@ -112,7 +118,12 @@ fn text(time: Timestamp) -> String {
 }
 
 /// Carries out steps, with the time of the server that did each and what it answered.
-pub(crate) async fn steps(store: &RedisStore, steps: &[Step], end: Instant) -> Vec<Result<(Timestamp, u64), Failure>> {
+pub(crate) async fn steps(
+    store: &RedisStore,
+    steps: &[Step],
+    sort: Sort,
+    end: Instant,
+) -> Vec<Result<(Timestamp, u64), Failure>> {
     let mut by_key: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (place, step) in steps.iter().enumerate() {
         by_key.entry(&step.key).or_default().push(place);
@@ -129,7 +140,7 @@ pub(crate) async fn steps(store: &RedisStore, steps: &[Step], end: Instant) -> V
     };
     let asks: Vec<_> = groups.iter().map(ask).collect();
     let mut done: Vec<_> = steps.iter().map(|_| Err(Failure::Answer)).collect();
-    for ((_, places), answer) in groups.into_iter().zip(store.nodes().each(&asks, Sort::Write, end).await) {
+    for ((_, places), answer) in groups.into_iter().zip(store.nodes().each(&asks, sort, end).await) {
         for (number, place) in places.iter().enumerate() {
             done[*place] = match &answer {
                 Ok(value) => read(value, number),

@@ -26,50 +26,54 @@ const CAPABILITIES: Capabilities = Capabilities::none()
     .with(Capability::ChangeFeed)
     .without(Capability::ScanExactlyOnce, "SCAN may give a key twice while the server's table grows or shrinks");
 
-/// A [`MappingStore`] in Redis or Valkey, version 7.0 or later (Valkey 7.2): on one server, on the primary that Sentinel names, or in a
-/// cluster.
+/// A [`MappingStore`] in Redis or Valkey, version 7.0 or later (Valkey 7.2): on one server, on the primary that
+/// Sentinel names, or in a cluster.
 ///
-/// Times and expiries are by the servers' clocks: that of the node which has the record. IDs are compared byte for byte. In a cluster
-/// those of the nodes should agree to a few seconds: an index entry is made by one node's clock, and its record by another's. What
-/// survives a crash or a failover is what the servers are set to keep; see
+/// Times and expiries are by the servers' clocks: that of the node which has the record. IDs are compared byte for
+/// byte. In a cluster those of the nodes should agree to a few seconds: an index entry is made by one node's clock, and
+/// its record by another's. What survives a crash or a failover is what the servers are set to keep; see
 /// [`replica_acknowledgements`](crate::RedisOptions::replica_acknowledgements).
 ///
 /// # Connections and TLS
-/// Each node has one connection that all calls share, and a second one for writes if replicas have to acknowledge them. They speak
-/// RESP3, are made when they are needed, and made again, with growing pauses of up to half a second, when they are lost.
-/// `rediss://` is TLS by rustls: the certificate and its name are always checked, by the system's authorities or by those of
-/// [`certificate_authority`](crate::RedisOptions::certificate_authority). If the application has not chosen rustls's default
-/// provider of cryptography by then, ring becomes it.
+/// Each node has one connection that all calls share, and a second one for writes if replicas have to acknowledge them;
+/// so has each seed and each sentinel that is asked where the nodes are. They speak RESP3, are made when they are
+/// needed, and made again, with growing pauses of up to half a second, when they are lost. `rediss://` is TLS by
+/// rustls: the certificate and its name are always checked, by the system's authorities or by those of
+/// [`certificate_authority`](crate::RedisOptions::certificate_authority). If the application has not chosen rustls's
+/// default provider of cryptography by then, ring becomes it.
 ///
 /// # Change feed
-/// Each master tells a subscriber, on a connection of its own, of the keys of the namespace that are changed, whoever changes them
-/// (`CLIENT TRACKING` in broadcast mode). A record's key is told as [`Change::Acs`](acs_identity_core::Change::Acs), a part of a
-/// customer's index as [`Change::Customer`](acs_identity_core::Change::Customer). A connection that ends, a change of the cluster or of
-/// the primary, `FLUSHALL`, and 10,000 keys that wait for a slow subscriber are told as
+/// Each master tells a subscriber, on a connection of its own, of the keys of the namespace that are changed, whoever
+/// changes them (`CLIENT TRACKING` in broadcast mode). A record's key is told as
+/// [`Change::Acs`](acs_identity_core::Change::Acs), a part of a customer's index as
+/// [`Change::Customer`](acs_identity_core::Change::Customer). A connection that ends, a change of the cluster or of the
+/// primary, `FLUSHALL`, and 10,000 keys that wait for a slow subscriber are told as
 /// [`Change::Lost`](acs_identity_core::Change::Lost). Not seen is that a mapping has expired: only its purge shows as a
 /// change.
 ///
 /// # What is kept of what was removed
-/// - After an unlink, the ACS ID and its last revision (a tombstone), without the customer ID and the properties: for one hour, after
-///   which Redis drops it.
+/// - After an unlink, the ACS ID and its last revision (a tombstone), without the customer ID and the properties: for
+///   one hour, after which Redis drops it.
 /// - An expired mapping, wholly, until [`purge_expired`](MappingStore::purge_expired), a new link of its ACS ID or
-///   `unlink_customer` replaces it. Redis drops nothing by itself that has expired, so that the purge finds whose it was: call it
-///   about once an hour, until it answers 0.
-/// - In a cluster, in the customer's index, ACS IDs of writes that were not finished: until somebody lists the customer's mappings, or
-///   unlinks the customer, ten minutes after the write at the earliest. Before that
-///   [`unlink_customer`](MappingStore::unlink_customer) is `Unavailable`, although his mappings are unlinked: repeat it.
+///   `unlink_customer` replaces it. Redis drops nothing by itself that has expired, so that the purge finds whose it
+///   was: call it about once an hour, until it answers 0.
+/// - In a cluster, in the customer's index, ACS IDs of writes that were not finished: until somebody lists the
+///   customer's mappings, or unlinks the customer, ten minutes after the last such write at the earliest. Before that
+///   [`unlink_customer`](MappingStore::unlink_customer) is `Unavailable`, although his mappings are unlinked: repeat
+///   it.
 ///
 /// Files of Redis (`appendonly`, snapshots) hold what was removed until they are rewritten.
 ///
 /// # Deadlines and lost connections
-/// A call has a deadline (see [`call_deadline`](crate::RedisOptions::call_deadline)). Until then, what was certainly not done is sent
-/// again, also a write: when no connection can be made, when keys have moved, when a replica has to take over. A read whose answer was
-/// lost is sent once more; a write whose answer was lost is `OutcomeUnknown`. In a batch each ID has its own answer: a node that is
-/// away fails its own IDs alone.
+/// A call has a deadline (see [`call_deadline`](crate::RedisOptions::call_deadline)). Until then, what was certainly
+/// not done is sent again, also a write: when no connection can be made, when keys have moved, when a replica has to
+/// take over. A read whose answer was lost is sent once more; a write whose answer was lost is `OutcomeUnknown`. In a
+/// batch each ID has its own answer: a node that is away fails its own IDs alone: those whose record, or whose
+/// customer's index, is there.
 ///
 /// # Cancellation
-/// A write that is dropped is finished in the background, by its deadline. [`close`](MappingStore::close) waits for those that are
-/// under way.
+/// A write that is dropped is finished in the background, by its deadline; of a batch, the part of 2000 that is under
+/// way, and those behind it are not begun. [`close`](MappingStore::close) waits for what is under way.
 ///
 /// ```no_run
 /// # async fn open() -> acs_identity_core::Result<()> {
@@ -112,10 +116,11 @@ impl RedisStore {
         Self { shared: self.shared.clone(), namespace, keys }
     }
 
-    /// Makes the index by customer anew where an entry is missing, and answers with how many mappings it has looked at. To be
-    /// called after a failover that has lost writes, when the record of an ACS ID may be on its node while the entry was lost with
-    /// another one: until then [`mappings_of`](MappingStore::mappings_of) may leave it out. May be repeated, and may run
-    /// while the store is in use.
+    /// Makes the index by customer anew where an entry is missing, and answers with how many mappings it has looked at,
+    /// those included that have expired and are not purged. To be called after a failover that has lost writes, when
+    /// the record of an ACS ID may be on its node while the entry was lost with another one: until then
+    /// [`mappings_of`](MappingStore::mappings_of) may leave it out. May be repeated, and may run while the store is in
+    /// use.
     ///
     /// # Errors
     /// As [`scan`](MappingStore::scan). After an error some may have been made.
@@ -146,8 +151,8 @@ impl RedisStore {
         self.nodes().each(asks, Sort::Read, end).await
     }
 
-    /// Does a piece of work that writes, in a task of its own, so that it is finished even if the caller leaves. It has to
-    /// begin by its end.
+    /// Does a piece of work that writes, in a task of its own, so that it is finished even if the caller leaves. It has
+    /// to begin by its end.
     pub(crate) async fn run<T, W>(&self, end: Instant, work: impl FnOnce(Self) -> W) -> Result<T, Failure>
     where
         T: Send + 'static,
@@ -234,7 +239,7 @@ impl MappingStore for RedisStore {
     }
 
     async fn scan(&self, page: PageRequest) -> Result<Page<Mapping>> {
-        scan::page(self, &page).await.map_err(named("scan"))
+        scan::page(self, &page, scan::Listed::Present).await.map_err(named("scan"))
     }
 
     async fn purge_expired(&self, limit: u32) -> Result<u64> {

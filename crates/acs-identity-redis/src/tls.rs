@@ -8,8 +8,9 @@ use redis::RedisError;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::{AlertDescription, CertificateError, Error};
 
-/// Sees to it that there is a provider of cryptography. The driver asks for the process's own, and where none was chosen and the
-/// features of rustls in the program don't tell which, asking panics. What the application has chosen stays.
+/// Sees to it that there is a provider of cryptography. The driver asks for the process's own, and where none was
+/// chosen and the features of rustls in the program don't tell which, asking panics. What the application has chosen
+/// stays.
 pub(crate) fn provide() {
     if CryptoProvider::get_default().is_none() {
         // Somebody else may have been faster.

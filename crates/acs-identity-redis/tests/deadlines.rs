@@ -103,6 +103,36 @@ async fn a_write_that_finds_no_connection_until_its_deadline_was_not_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_on_which_nothing_comes_back_is_given_up_however_short_the_deadline_is() {
+    let (server, proxy, _store) = opened().await;
+    let options = RedisOptions::url(proxy.url(&server.url())).call_deadline(DEADLINE / 2);
+    for options in [options.clone(), options.replica_acknowledgements(1, Duration::from_millis(10))] {
+        let store = options.open().await.unwrap();
+        // A network that swallows all that is sent on this connection from now on, and none other.
+        proxy.cut_after_request(b"m:{}8:acs:r_1", Duration::from_secs(60));
+        let _ = store.resolve(&id()).await;
+        assert!(store.resolve(&id()).await.unwrap().is_some());
+        proxy.cut_after_request(b"m:{}8:acs:r_1", Duration::from_secs(60));
+        let written = async || store.link(Link::create(id(), ann())).await.map_err(|error| error.to_string());
+        assert!(written().await.unwrap_err().contains("its answer is lost"));
+        // There is no replica.
+        assert!(written().await.map_or_else(|error| error.contains("acknowledged"), |linked| !linked.changed));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_waits_for_a_server_that_is_away_for_a_moment() {
+    let (_server, proxy, store) = opened().await;
+    proxy.refuse();
+    let back = async {
+        tokio::time::sleep(DEADLINE / 3).await;
+        proxy.heal();
+    };
+    let (page, ()) = tokio::join!(ends(store.scan(PageRequest::default())), back);
+    assert_eq!(page.unwrap().items.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn listings_of_a_silent_cluster_end_in_time_however_many_begin_at_once() {
     let cluster = Cluster::start_behind_proxies(&[]).unwrap();
     let store = RedisOptions::cluster(cluster.urls()).call_deadline(DEADLINE).open().await.unwrap();

@@ -325,6 +325,28 @@ async fn a_subscriber_that_reads_nothing_lags_and_can_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_piece_of_news_that_is_too_large_hides_nothing_that_comes_after_it() {
+    let (server, store) = single().await;
+    let mut changes = store.changes();
+    assert_eq!(changes.next().await, Some(Live));
+    // It waits for news, and does not look again until all is there.
+    assert!(futures::poll!(changes.next()).is_pending());
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut many = redis::cmd("MSET");
+    for n in 0..12_000 {
+        many.arg(record(&format!("8:acs:r_{n}"))).arg("by hand");
+    }
+    many.exec_async(&mut connection).await.unwrap();
+    ask::<()>(&server.url(), &["SET", &record("8:acs:r_later"), "by hand"]).await;
+    sleep(Duration::from_secs(1)).await;
+    let mut heard = Vec::new();
+    while !matches!(heard.last(), Some(Lost(_))) && !heard.contains(&acs("8:acs:r_later")) {
+        heard.push(timeout(LONG, changes.next()).await.expect("neither told nor lost").unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_subscriber_that_reads_late_misses_nothing_that_is_kept() {
     let (server, store) = single().await;
     let mut changes = store.changes();

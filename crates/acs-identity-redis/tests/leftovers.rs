@@ -9,7 +9,8 @@ mod by_hand;
 use std::time::Duration;
 
 use acs_identity_core::{
-    AcsId, CustomerId, ErrorKind, Expect, Link, MappingStore, MappingStoreExt, Namespace, Resolver,
+    AcsId, CustomerId, ErrorKind, Expect, Imported, Link, Mapping, MappingStore, MappingStoreExt, Namespace,
+    PageRequest, Resolver, Revision, Timestamp,
 };
 use acs_identity_redis::{RedisOptions, RedisStore};
 use acs_identity_servers::{Cluster, Kind, Server, cluster_urls, url};
@@ -178,6 +179,38 @@ async fn a_purge_leaves_alone_what_a_writer_is_about_to_need() {
 }
 
 #[tokio::test]
+async fn of_mappings_of_one_moment_none_is_passed_over_whoever_wrote_them_at_once() {
+    for paged in [true, false] {
+        let [_, (store, by_hand)] = deployments(&format!("moment-{paged}")).await;
+        // Three in one part of the index.
+        let ids = (0..).map(|n| format!("8:acs:r_{n:05}"));
+        let ids: Vec<AcsId> = ids.filter(|id| by_hand.index(id, "ann").contains(":c:{}0:")).take(3).map(acs).collect();
+        let at = Timestamp::from_micros(1_700_000_000_000_000);
+        let mapping = |id: &AcsId| Mapping::new(id.clone(), ann(), Revision::new(5), at);
+        let imported = store.import(&ids.iter().map(mapping).collect::<Vec<_>>()).await;
+        assert!(imported.iter().all(|one| *one.as_ref().unwrap() == Imported::Written));
+        // The first of them by two writers at once: its entry is half a microsecond later then, and so behind the others.
+        let note = || by_hand.step(ids[0].as_str(), "ann", "n", "", "").0.to_string();
+        for noted in [note(), note()] {
+            by_hand.step(ids[0].as_str(), "ann", "s", &noted, &at.as_micros().to_string());
+        }
+        if paged {
+            let (mut listed, mut request) = (Vec::new(), PageRequest::first(1).unwrap());
+            loop {
+                let page = store.mappings_of(&ann(), request).await.unwrap();
+                listed.extend(page.items.into_iter().map(|mapping| mapping.acs_id));
+                let Some(next) = page.next else { break };
+                request = PageRequest::first(1).unwrap().after(next);
+            }
+            listed.sort();
+            assert_eq!(listed, ids);
+        }
+        assert_eq!(store.unlink_customer(&ann()).await.unwrap(), 3);
+        assert_eq!(by_hand.indexes(), [""; 0]);
+    }
+}
+
+#[tokio::test]
 async fn a_mark_is_cleared_by_who_made_it() {
     let [_, (store, by_hand)] = deployments("marks").await;
     store.link(Link::create(acs(ID), ann())).await.unwrap();
@@ -208,5 +241,48 @@ async fn a_former_index_that_is_something_else_does_not_undo_a_write() {
             assert_eq!(found.map(|found| found.customer_id().as_str().to_owned()), then.map(str::to_owned));
             by_hand.run::<u64>(cmd("DEL").arg(by_hand.index(ID, "ann")));
         }
+    }
+}
+
+#[tokio::test]
+async fn who_doubts_an_entry_that_is_gone_leaves_nothing_behind() {
+    let [_, (_store, by_hand)] = deployments("two-readers").await;
+    // Two readers have met it. One of them takes it out, and then the other one comes, and dies.
+    by_hand.step(ID, "ann", "a", "1", "");
+    let (marked, _) = by_hand.step(ID, "ann", "m", "", "");
+    by_hand.step(ID, "ann", "w", &marked.to_string(), "");
+    by_hand.step(ID, "ann", "m", "", "");
+    assert_eq!(by_hand.indexes(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_link_over_a_record_that_cannot_be_read_leaves_the_index_as_it_was() {
+    for (store, by_hand) in deployments("unreadable").await {
+        by_hand.run::<()>(cmd("SET").arg(by_hand.record(ID)).arg("what is this?"));
+        let link = || Link::replace(acs(ID), ann());
+        assert_eq!(store.link(link()).await.unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(by_hand.indexes(), [""; 0]);
+        // It may be a later version's, and its entry, too.
+        by_hand.run::<u64>(cmd("ZADD").arg(by_hand.index(ID, "ann")).arg(1).arg(ID));
+        assert_eq!(store.link(link()).await.unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(by_hand.members(ID, "ann"), [""]);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_keeps_nothing_else_of_the_customer() {
+    for (store, by_hand) in deployments("bad-one").await {
+        store.link(Link::create(acs(ID), ann())).await.unwrap();
+        let links: Vec<Link> = (0..1100).map(|n| Link::create(acs(format!("8:acs:o_{n}")), ann())).collect();
+        store.link_many(&links).await.into_iter().for_each(|linked| drop(linked.unwrap()));
+        by_hand.run::<()>(cmd("SET").arg(by_hand.record(ID)).arg("what is this?"));
+        // And an entry that is no ACS ID's.
+        by_hand.run::<u64>(cmd("ZADD").arg(by_hand.index(ID, "ann")).arg(1).arg(b"\x02short"));
+        for _ in 0..2 {
+            assert_eq!(store.unlink_customer(&ann()).await.unwrap_err().kind(), ErrorKind::Corrupt);
+        }
+        let ids: Vec<AcsId> = links.into_iter().map(|link| link.acs_id).collect();
+        assert!(store.resolve_many(&ids).await.iter().all(|answer| matches!(answer, Ok(None))));
+        assert_eq!(by_hand.indexes(), [by_hand.index(ID, "ann")]);
     }
 }

@@ -145,3 +145,19 @@ async fn a_node_that_gets_a_slot_gets_the_scripts_too() {
     assert!(store.unlink(&id("8:acs:a"), Expect::Any).await.unwrap().is_some());
     migration.finish().unwrap();
 }
+
+#[tokio::test]
+async fn a_part_of_the_index_by_expiry_that_is_something_else_keeps_no_other_from_its_purge() {
+    let (_server, store, mut connection) = on_server().await;
+    let links = (0..40).map(|n| Link::create(id(&format!("8:acs:r_{n}")), customer("ann")).expiring_in(Duration::ZERO));
+    store.link_many(&links.collect::<Vec<_>>()).await.into_iter().for_each(|linked| drop(linked.unwrap()));
+    let part: Vec<String> = redis::cmd("KEYS").arg("acsid:default:e:*").query_async(&mut connection).await.unwrap();
+    let of_part: usize = redis::cmd("ZCARD").arg(&part[0]).query_async(&mut connection).await.unwrap();
+    let () = redis::cmd("SET").arg(&part[0]).arg("somebody else's").query_async(&mut connection).await.unwrap();
+    assert_eq!(store.purge_expired(100).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    let left: Vec<String> = redis::cmd("KEYS").arg("acsid:default:e:*").query_async(&mut connection).await.unwrap();
+    assert_eq!(left, part[..1]);
+    let () = redis::cmd("DEL").arg(&part[0]).query_async(&mut connection).await.unwrap();
+    store.rebuild_reverse().await.unwrap();
+    assert_eq!(store.purge_expired(100).await.unwrap(), of_part as u64);
+}

@@ -1,11 +1,17 @@
 //! A server that takes no writes says why, and the caller is told; nothing is changed, and lookups go on.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/by_hand.rs"]
+#[allow(dead_code, reason = "not each of the tests needs all of it")]
+mod by_hand;
+
 use std::time::Duration;
 
-use acs_identity_core::{AcsId, CustomerId, ErrorKind, Expect, Link, MappingStore, MappingStoreExt, Resolver};
+use acs_identity_core::{
+    AcsId, CustomerId, ErrorKind, Expect, Link, MappingStore, MappingStoreExt, Namespace, Resolver, Revision,
+};
 use acs_identity_redis::{RedisOptions, RedisStore};
-use acs_identity_servers::{Kind, Server};
+use acs_identity_servers::{Cluster, Kind, Server};
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, cmd};
 
@@ -117,4 +123,85 @@ async fn a_server_that_cannot_save_is_told() {
     writes_are_refused(&store, "cannot write to its disk").await;
     set(&mut connection, "stop-writes-on-bgsave-error", "no").await;
     writes_are_taken(&store).await;
+}
+
+#[tokio::test]
+async fn in_a_cluster_nothing_is_written_whose_index_too_few_replicas_have() {
+    let cluster = Cluster::start().unwrap();
+    let options = RedisOptions::cluster(cluster.urls());
+    let link = || Link::create(id("8:acs:a"), customer("ann"));
+    // Each master has one.
+    let store = options.clone().replica_acknowledgements(2, Duration::from_millis(30)).open().await.unwrap();
+    let error = store.link(link()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.to_string().contains("too few replicas") && error.to_string().contains("nothing is written"));
+    assert!(store.resolve(&id("8:acs:a")).await.unwrap().is_none());
+
+    let store = options.replica_acknowledgements(1, Duration::from_secs(1)).open().await.unwrap();
+    // Until each of them has the scripts.
+    let others: Vec<Link> = (0..40).map(|n| Link::create(id(&format!("8:acs:r_{n}")), customer("cleo"))).collect();
+    assert!(store.link_many(&others).await.iter().all(Result::is_ok));
+    let waits = || -> u64 { (0..6).map(|node| waits(&cluster.node(node).url())).sum() };
+    let mut before = waits();
+    let mut took = || {
+        let now = waits();
+        std::mem::replace(&mut before, now).abs_diff(now)
+    };
+    // For the entry and for the record; not for what is taken away then.
+    store.link(link()).await.unwrap();
+    assert_eq!(took(), 2);
+    store.link(Link::replace(id("8:acs:a"), customer("bea")).expiring_in(Duration::from_secs(3600))).await.unwrap();
+    assert!(took() <= 3, "there is an index by expiry, too");
+    // An entry without a record is taken out by who meets it.
+    let index = by_hand::ByHand::new(vec![], &Namespace::default()).index("8:acs:none", "ann");
+    let master = cluster.node(cluster.master_of(cluster.slot_of(&index)).unwrap()).url();
+    let mut connection = redis::Client::open(master).unwrap().get_multiplexed_async_connection().await.unwrap();
+    cmd("ZADD").arg(&index).arg(1).arg("8:acs:none").exec_async(&mut connection).await.unwrap();
+    assert_eq!(store.all_mappings_of(&customer("ann")).await.unwrap(), []);
+    let left: u64 = cmd("EXISTS").arg(&index).query_async(&mut connection).await.unwrap();
+    assert_eq!((left, took()), (0, 0));
+}
+
+/// How often a server was asked to wait for its replicas.
+fn waits(url: &str) -> u64 {
+    let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
+    let info: String = cmd("INFO").arg("commandstats").query(&mut connection).unwrap();
+    let calls = info.lines().find_map(|line| line.strip_prefix("cmdstat_wait:calls="));
+    calls.map_or(0, |calls| calls.split(',').next().unwrap().parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_conflict_is_told_although_no_replica_acknowledges_it() {
+    let server = Server::start(Kind::Redis).unwrap();
+    let one = RedisOptions::url(server.url());
+    for options in [one, RedisOptions::cluster(acs_identity_servers::cluster_urls())] {
+        let namespace = Namespace::new(&format!("unheard-{}", std::process::id())).unwrap();
+        let options = options.namespace(namespace);
+        let store = options.clone().open().await.unwrap();
+        store.link(Link::create(id("8:acs:a"), customer("ann"))).await.unwrap();
+        // Nobody has so many replicas. In a cluster the entry in bea's index comes first, and is refused.
+        let store = options.replica_acknowledgements(5, Duration::from_millis(10)).open().await.unwrap();
+        let conflict = store.link(Link::create(id("8:acs:a"), customer("bea"))).await;
+        let unlinked = store.unlink(&id("8:acs:a"), Expect::Revision(Revision::new(1))).await;
+        let unlinked = unlinked.unwrap_err();
+        assert_eq!(unlinked.kind(), ErrorKind::Conflict, "{unlinked}");
+        let conflict = conflict.unwrap_err().kind();
+        assert!([ErrorKind::Conflict, ErrorKind::Unavailable].contains(&conflict), "{conflict:?}");
+        // What is there is not known to stay.
+        let again = store.link(Link::create(id("8:acs:a"), customer("ann"))).await.unwrap_err().kind();
+        assert!([ErrorKind::OutcomeUnknown, ErrorKind::Unavailable].contains(&again), "{again:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_has_become_a_replica_is_told_and_not_that_a_write_may_have_been_done() {
+    let (server, _, mut connection) = opened().await;
+    let options = RedisOptions::url(server.url()).call_deadline(Duration::from_millis(700));
+    let store = options.open().await.unwrap();
+    cmd("REPLICAOF").arg("127.0.0.1").arg(1).exec_async(&mut connection).await.unwrap();
+    for _ in 0..4 {
+        let error = store.link(Link::replace(id("8:acs:a"), customer("bea"))).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert!(error.to_string().contains("replica"), "{error}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::pending;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -38,6 +38,11 @@ impl ResetOnDrop {
         // Best effort: without it small chunks wait for one another, and nothing else changes.
         let _ = stream.set_nodelay(true);
         Self { stream, ended: false }
+    }
+
+    /// Whether its other end has one of these addresses.
+    pub(super) fn comes_from(&self, sources: &[IpAddr]) -> bool {
+        self.stream.peer_addr().is_ok_and(|peer| sources.contains(&peer.ip()))
     }
 
     /// Closes it in order: what was written and not read by the other end yet still arrives.

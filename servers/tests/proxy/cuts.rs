@@ -1,6 +1,7 @@
 //! Connections that are reset once: all of them, or one at a certain request.
 
 use std::io::{ErrorKind, Read};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::support::{LONG, Peer, eventually, listening, pair};
@@ -20,6 +21,20 @@ fn a_cut_resets_every_connection_once() {
         waiting.expect_reset();
         Peer::connect(&proxy).echo(b"new");
     }
+}
+
+#[test]
+fn who_is_shut_out_is_reset_again_and_again_and_others_are_not() {
+    let (_echo, proxy) = pair();
+    let mut old = Peer::connect(&proxy);
+    old.echo(b"old");
+    proxy.shut_out(&[Ipv4Addr::LOCALHOST.into()]);
+    old.expect_reset();
+    Peer::connect(&proxy).expect_reset();
+    proxy.heal();
+    Peer::connect(&proxy).expect_reset();
+    proxy.shut_out(&[Ipv4Addr::new(127, 0, 0, 9).into()]);
+    Peer::connect(&proxy).echo(b"new");
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! Finds the servers.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use redis::{Pipeline, Value, cmd};
 use tokio::time::timeout;
 
-use super::{Address, Node, Nodes, Place, Settings, Topology};
+use super::{Address, Deployment, Node, Nodes, Topology};
 use crate::answer;
 use crate::error::{Failure, Trouble};
 
@@ -18,17 +18,18 @@ const OTHERS: Duration = Duration::from_millis(50);
 impl Nodes {
     pub(super) async fn discover(&self, present: &Topology) -> Result<Topology, Failure> {
         let number = present.number + 1;
-        match &self.place {
-            Place::Single(address) => Ok(Topology::single(number, self.node(present, address)?)),
-            Place::Sentinel { sentinels, addresses, name } => {
-                let address = primary(sentinels, addresses, name).await?;
-                Ok(Topology::single(number, self.node(present, &address)?))
+        match &self.deployment {
+            Deployment::Single(address) => Ok(Topology::single(number, self.node(&present.nodes, address)?)),
+            Deployment::Sentinel { sentinels, name } => {
+                let address = primary(sentinels, name).await?;
+                Ok(Topology::single(number, self.node(&present.nodes, &address)?))
             }
-            Place::Cluster(seeds) => {
-                let view = self.view(present, seeds).await?;
+            Deployment::Cluster { seeds } => {
+                let known = with_seeds(&present.nodes, seeds);
+                let view = newest_view(&known).await?;
                 let places: BTreeMap<&Address, usize> =
                     view.masters().into_iter().enumerate().map(|(place, address)| (address, place)).collect();
-                let nodes = places.keys().map(|address| self.node(present, address)).collect::<Result<_, _>>()?;
+                let nodes = places.keys().map(|address| self.node(&known, address)).collect::<Result<_, _>>()?;
                 let ranges: Vec<_> =
                     view.ranges.iter().map(|(first, last, address)| (*first, *last, places[address])).collect();
                 Ok(Topology::cluster(number, nodes, &ranges))
@@ -37,29 +38,42 @@ impl Nodes {
     }
 
     /// The node at an address, with its connections if it is known.
-    fn node(&self, present: &Topology, (host, port): &Address) -> Result<Arc<Node>, Failure> {
-        match present.nodes.iter().find(|node| node.host == *host && node.port == *port) {
+    fn node(&self, known: &[Arc<Node>], (host, port): &Address) -> Result<Arc<Node>, Failure> {
+        match known.iter().find(|node| node.is_at(host, *port)) {
             Some(node) => Ok(node.clone()),
             None => Ok(Arc::new(Node::new(host.clone(), *port, self.settings.clone())?)),
         }
     }
 
-    /// The newest view of those that the nodes have.
-    async fn view(&self, present: &Topology, seeds: &[Address]) -> Result<View, Failure> {
-        let mut nodes = present.nodes.clone();
-        for seed in seeds {
-            if !nodes.iter().any(|node| node.host == seed.0 && node.port == seed.1) {
-                nodes.push(self.node(present, seed)?);
-            }
+    /// The node at an address that has got some of a slot's keys; it may be no master that is known yet.
+    pub(super) fn asked(&self, topology: &Topology, address: &Address) -> Result<Arc<Node>, Failure> {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.0 != topology.number {
+            *asked = (topology.number, Vec::new());
         }
-        let views = answers(nodes.iter().map(|node| View::of(node))).await?;
-        let newest = views.into_iter().reduce(|newest, view| if view.epoch > newest.epoch { view } else { newest });
-        newest.ok_or(Failure::NoConnection)
+        let node = self.node(&[&topology.nodes[..], &asked.1].concat(), address)?;
+        if ![&topology.nodes, &asked.1].iter().any(|known| known.iter().any(|known| Arc::ptr_eq(known, &node))) {
+            asked.1.push(node.clone());
+        }
+        Ok(node)
     }
 }
 
-/// What is answered to questions that are asked at once, at least one answer: all, or those that come soon after one another. If
-/// there is none, the failure that tells the most.
+/// Nodes, and the seeds that are not among them.
+fn with_seeds(nodes: &[Arc<Node>], seeds: &[Arc<Node>]) -> Vec<Arc<Node>> {
+    let others = seeds.iter().filter(|seed| !nodes.iter().any(|node| node.is_at(&seed.host, seed.port)));
+    nodes.iter().chain(others).cloned().collect()
+}
+
+/// The newest view of those that the nodes have.
+async fn newest_view(nodes: &[Arc<Node>]) -> Result<View, Failure> {
+    let views = answers(nodes.iter().map(|node| View::of(node))).await?;
+    let newest = views.into_iter().reduce(|newest, view| if view.epoch > newest.epoch { view } else { newest });
+    newest.ok_or(Failure::NoConnection)
+}
+
+/// What is answered to questions that are asked at once, at least one answer: all, or those that come soon after one
+/// another. If there is none, the failure that tells the most.
 async fn answers<T>(asked: impl Iterator<Item = impl Future<Output = Result<T, Failure>>>) -> Result<Vec<T>, Failure> {
     let mut asked: FuturesUnordered<_> = asked.collect();
     let mut answers = Vec::new();
@@ -132,9 +146,10 @@ fn ranges(slots: &Value, asked: &str) -> Option<Vec<(u16, u16, Address)>> {
     slots.iter().map(range).collect()
 }
 
-/// Where the primary is, as most of those sentinels say that answer. Whether it is one, the server is asked when it is connected to.
-async fn primary(settings: &Arc<Settings>, sentinels: &[Address], name: &str) -> Result<Address, Failure> {
-    let said = answers(sentinels.iter().map(|sentinel| said(settings, sentinel, name))).await?;
+/// Where the primary is, as most of those sentinels say that answer. Whether it is one, the server is asked when it is
+/// connected to.
+async fn primary(sentinels: &[Arc<Node>], name: &str) -> Result<Address, Failure> {
+    let said = answers(sentinels.iter().map(|sentinel| said(sentinel, name))).await?;
     let count = |address: &Address| said.iter().filter(|said| *said == address).count();
     // Of those that as many name, the first.
     let most = said.iter().rev().max_by_key(|address| count(address));
@@ -142,11 +157,10 @@ async fn primary(settings: &Arc<Settings>, sentinels: &[Address], name: &str) ->
 }
 
 /// Where the primary is, as a sentinel says.
-async fn said(settings: &Arc<Settings>, (host, port): &Address, name: &str) -> Result<Address, Failure> {
-    let sentinel = Node::new(host.clone(), *port, settings.clone())?;
+async fn said(sentinel: &Node, name: &str) -> Result<Address, Failure> {
     let mut commands = Pipeline::new();
     commands.add_command(cmd("SENTINEL").arg("get-master-addr-by-name").arg(name).take());
-    match &sentinel.send(&commands, settings.latest()).await.map_err(Trouble::into_failure)?[..] {
+    match &sentinel.send(&commands, sentinel.settings.latest()).await.map_err(Trouble::into_failure)?[..] {
         [Value::Array(address)] => {
             let [host, port] = &address[..] else { return Err(Failure::Answer) };
             Ok((answer::text(host)?.to_owned(), answer::text(port)?.parse().map_err(|_| Failure::Answer)?))

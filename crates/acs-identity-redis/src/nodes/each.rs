@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::join_all;
 use redis::{Cmd, Pipeline, Value, cmd};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
-use super::{Node, Nodes, Topology, random_fraction};
+use super::{Node, Nodes, Pauses, Topology};
 use crate::error::{Elsewhere, Failure, Trouble};
 use crate::script::Script;
 
@@ -28,12 +27,11 @@ pub(crate) enum Sort {
     Read,
     /// They change nothing, and an answer was lost already. Never.
     ReadAgain,
-    /// Never: what became of them is unknown then.
+    /// Never: what became of them is unknown then. They are done when so many replicas have them as the settings say.
     Write,
+    /// Never; but nobody minds if they are lost, as they only take away what is too much.
+    Tidy,
 }
-
-/// The longest pause before commands are sent again that were not carried out.
-const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// A command that has no answer yet.
 struct Pending {
@@ -58,8 +56,8 @@ enum To {
 type Part = (Arc<Node>, Vec<Pending>);
 
 impl Nodes {
-    /// Carries out commands, those for one node in one pipeline, the nodes at once, with an answer for each. What was certainly
-    /// not carried out is sent again, to whom it may concern by then, until it is time to end.
+    /// Carries out commands, those for one node in one pipeline, the nodes at once, with an answer for each. What was
+    /// certainly not carried out is sent again, to whom it may concern by then, until it is time to end.
     pub(crate) async fn each(&self, asks: &[Ask], sort: Sort, end: Instant) -> Vec<Result<Value, Failure>> {
         let mut answers: Vec<Option<Result<Value, Failure>>> = asks.iter().map(|_| None).collect();
         let mut pending: Vec<Pending> = (0..asks.len())
@@ -67,17 +65,24 @@ impl Nodes {
                 place,
                 elsewhere: Elsewhere::Here,
                 load: false,
-                failure: Failure::NoConnection,
+                failure: Failure::NoAnswer,
                 lost: sort == Sort::ReadAgain,
             })
             .collect();
-        let mut pause = Duration::from_millis(2);
+        let mut pauses = Pauses::default();
+        let mut tried = false;
         while !pending.is_empty() {
             let topology = self.topology();
             if self.is_closed() {
                 settle(&mut answers, &mut pending, |_| Failure::Closed);
                 break;
             }
+            // What is sent at the end may be done, and nobody learns it; which matters only for what nobody waits for.
+            if Instant::now() >= end && (sort != Sort::Tidy || tried) {
+                settle(&mut answers, &mut pending, |pending| pending.failure);
+                break;
+            }
+            tried = true;
             let (parts, mut again) = self.parts(&topology, asks, std::mem::take(&mut pending));
             let sent = parts.into_iter().map(|(node, part)| async move {
                 let answers = send(&node, asks, &part, sort, end).await;
@@ -89,7 +94,10 @@ impl Nodes {
                         for (pending, value) in part.into_iter().zip(values) {
                             let trouble = match value {
                                 Value::ServerError(error) => Trouble::of(error),
-                                _ if !acknowledged => Trouble::Lost(Failure::Unacknowledged),
+                                value if !acknowledged => {
+                                    answers[pending.place] = Some(Err(Failure::Unacknowledged(Arc::new(value))));
+                                    continue;
+                                }
                                 value => {
                                     answers[pending.place] = Some(Ok(value));
                                     continue;
@@ -109,10 +117,6 @@ impl Nodes {
             if pending.is_empty() {
                 break;
             }
-            if Instant::now() >= end {
-                settle(&mut answers, &mut pending, |pending| pending.failure);
-                break;
-            }
             if pending.iter().any(|pending| pending.elsewhere == Elsewhere::Unknown) {
                 // Whether or not something is found, there is a next time.
                 let _ = timeout_at(end, self.look(topology.number)).await;
@@ -121,9 +125,7 @@ impl Nodes {
                 .iter()
                 .any(|pending| !pending.load && matches!(pending.elsewhere, Elsewhere::Here | Elsewhere::Unknown))
             {
-                // Of a random length, so that not all come back at once.
-                sleep_until(end.min(Instant::now() + pause.mul_f64(random_fraction()))).await;
-                pause = LONGEST_PAUSE.min(2 * pause);
+                pauses.wait(end).await;
             }
         }
         answers.into_iter().map(|answer| answer.unwrap_or(Err(Failure::Answer))).collect()
@@ -155,12 +157,7 @@ impl Nodes {
         for (to, part) in parts {
             let node = match to {
                 To::Node(place) => Ok(topology.nodes[place].clone()),
-                To::Asking(host, port) => {
-                    match topology.nodes.iter().find(|node| node.host == host && node.port == port) {
-                        Some(node) => Ok(node.clone()),
-                        None => Node::new(host, port, self.settings.clone()).map(Arc::new),
-                    }
-                }
+                To::Asking(host, port) => self.asked(topology, &(host, port)),
             };
             match node {
                 Ok(node) => found.push((node, part)),
@@ -210,7 +207,7 @@ async fn send(
         commands.add_command(asks[pending.place].command.clone());
     }
     let (mut answers, acknowledged) = match sort {
-        Sort::Read | Sort::ReadAgain => (node.send(&commands, end).await?, true),
+        Sort::Read | Sort::ReadAgain | Sort::Tidy => (node.send(&commands, end).await?, true),
         Sort::Write => node.write(&mut commands, end).await?,
     };
     if answers.len() <= wanted.last().map_or(0, |(place, _)| *place) {
@@ -252,8 +249,9 @@ fn judge(
             (pending.load, pending.failure) = (missing, failure);
             again.push(pending);
         }
-        Trouble::Lost(Failure::Unacknowledged) => answers[place] = Some(Err(Failure::Unacknowledged)),
-        Trouble::Lost(_) if sort == Sort::Write => answers[place] = Some(Err(Failure::OutcomeUnknown)),
+        Trouble::Lost(_) if matches!(sort, Sort::Write | Sort::Tidy) => {
+            answers[place] = Some(Err(Failure::OutcomeUnknown))
+        }
         Trouble::Lost(failure) if pending.lost => answers[place] = Some(Err(failure)),
         Trouble::Lost(failure) => {
             pending.failure = telling(&pending, failure);

@@ -1,48 +1,52 @@
 //! The servers of a deployment: one, one behind Sentinel, or the nodes of a cluster; and which of them has a key.
 //!
-//! The driver has a cluster client. It is not used, for three reasons: it sends a command again when a connection is lost,
-//! also a write whose outcome is unknown then; it throws away all answers of a pipeline if one of its keys has moved; and it
-//! does not tell when the cluster changes, which a change feed has to know.
+//! The driver has a cluster client. It is not used, for three reasons: it sends a command again when a connection is
+//! lost, also a write whose outcome is unknown then; it throws away all answers of a pipeline if one of its keys has
+//! moved; and it does not tell when the cluster changes, which a change feed has to know.
 
 mod discover;
 mod each;
+mod moving;
 mod node;
 mod settings;
 mod topology;
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::error::Failure;
 pub(crate) use each::{Ask, Sort};
+pub(crate) use moving::{is_leaving, slots};
 pub(crate) use node::Node;
 pub(crate) use settings::{Address, Settings};
 pub(crate) use topology::Topology;
 
-/// How the servers are found.
+/// How the servers are found. Those that are asked for it keep their connections, as they are asked again and again.
 #[derive(Debug)]
-pub(crate) enum Place {
+pub(crate) enum Deployment {
     /// One server, which never changes.
     Single(Address),
     /// The primary of this name, which the sentinels know.
-    Sentinel { sentinels: Arc<Settings>, addresses: Vec<Address>, name: String },
+    Sentinel { sentinels: Vec<Arc<Node>>, name: String },
     /// A cluster, of which these nodes are known.
-    Cluster(Vec<Address>),
+    Cluster { seeds: Vec<Arc<Node>> },
 }
 
 /// The servers of a deployment.
 #[derive(Debug)]
 pub(crate) struct Nodes {
-    place: Place,
+    deployment: Deployment,
     settings: Arc<Settings>,
     topology: watch::Sender<Arc<Topology>>,
     /// Held by whoever looks for the nodes, with the last look.
     looking: Mutex<Option<Look>>,
+    /// Nodes that have got some of a slot's keys and no slot yet, since the topology of this number.
+    asked: SyncMutex<(u64, Vec<Arc<Node>>)>,
     closed: AtomicBool,
 }
 
@@ -59,17 +63,23 @@ const SHORTEST_LOOK: Duration = Duration::from_millis(50);
 
 impl Nodes {
     /// Finds the servers.
-    pub(crate) async fn find(place: Place, settings: Settings) -> Result<Self, Failure> {
-        let settings = Arc::new(settings);
+    pub(crate) async fn find(deployment: Deployment, settings: Arc<Settings>) -> Result<Self, Failure> {
         let (topology, _) = watch::channel(Arc::new(Topology::default()));
-        let nodes = Self { place, settings, topology, looking: Mutex::new(None), closed: AtomicBool::new(false) };
+        let nodes = Self {
+            deployment,
+            settings,
+            topology,
+            looking: Mutex::new(None),
+            asked: SyncMutex::default(),
+            closed: AtomicBool::new(false),
+        };
         nodes.look(0).await?;
         Ok(nodes)
     }
 
     /// Whether all keys are on one server.
     pub(crate) fn is_whole(&self) -> bool {
-        !matches!(self.place, Place::Cluster(_))
+        !matches!(self.deployment, Deployment::Cluster { .. })
     }
 
     /// The servers as they are known now.
@@ -124,10 +134,35 @@ impl Nodes {
     /// Lets no call in any more.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        for node in &self.topology().nodes {
-            node.close();
-        }
+        let found_by: &[Arc<Node>] = match &self.deployment {
+            Deployment::Single(_) => &[],
+            Deployment::Sentinel { sentinels: nodes, .. } | Deployment::Cluster { seeds: nodes } => nodes,
+        };
+        self.topology().nodes.iter().chain(found_by).for_each(|node| node.close());
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Default::default();
         self.topology.send_replace(Arc::new(Topology::default()));
+    }
+}
+
+/// Pauses that grow, before what was not carried out is asked for again; of a random length, so that not all come back
+/// at once.
+#[derive(Debug)]
+pub(crate) struct Pauses(Duration);
+
+/// The longest of them.
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self(Duration::from_millis(2))
+    }
+}
+
+impl Pauses {
+    /// The next one, at most until the end.
+    pub(crate) async fn wait(&mut self, end: Instant) {
+        sleep_until(end.min(Instant::now() + self.0.mul_f64(random_fraction()))).await;
+        self.0 = LONGEST_PAUSE.min(2 * self.0);
     }
 }
 

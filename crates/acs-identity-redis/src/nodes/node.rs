@@ -10,7 +10,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Settings;
-use crate::error::{Failure, Trouble, connect_failure, trouble};
+use crate::error::{Elsewhere, Failure, Trouble, connect_failure, trouble};
 
 /// The first pause after a connection could not be made, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -24,14 +24,14 @@ pub(crate) struct Node {
     client: Client,
     pub(super) settings: Arc<Settings>,
     /// For all commands, or for those that only read if writes have to be acknowledged by replicas.
-    plain: Arc<Link>,
+    plain: Arc<Shared>,
     /// For writes that have to be acknowledged: the connection stands still while it waits for the replicas.
-    acknowledged: Arc<Link>,
+    acknowledged: Arc<Shared>,
 }
 
 /// A connection that is made when it is needed, and made anew after it was lost.
 #[derive(Debug, Default)]
-struct Link {
+struct Shared {
     state: Mutex<State>,
     /// Held by whoever connects, so that only one does.
     connecting: AsyncMutex<()>,
@@ -56,6 +56,10 @@ impl Node {
     pub(crate) fn new(host: String, port: u16, settings: Arc<Settings>) -> Result<Self, Failure> {
         let client = settings.client(&host, port)?;
         Ok(Self { host, port, client, settings, plain: Arc::default(), acknowledged: Arc::default() })
+    }
+
+    pub(super) fn is_at(&self, host: &str, port: u16) -> bool {
+        self.host == host && self.port == port
     }
 
     /// Sends one command that only reads, over the connection that all share.
@@ -84,40 +88,52 @@ impl Node {
         Ok((answers, acknowledged))
     }
 
-    async fn send_over(&self, link: &Arc<Link>, commands: &Pipeline, end: Instant) -> Result<Vec<Value>, Trouble> {
+    async fn send_over(&self, shared: &Arc<Shared>, commands: &Pipeline, end: Instant) -> Result<Vec<Value>, Trouble> {
         // Where there is no connection in time, nothing was sent.
-        let connected = timeout_at(end, self.connection(link)).await.unwrap_or(Err(Failure::NoAnswer));
+        let connected = timeout_at(end, self.connection(shared)).await.unwrap_or(Err(Failure::NoAnswer));
         let (mut connection, number) = connected.map_err(not_sent)?;
         match timeout_at(end, connection.send_packed_commands(commands, 0, commands.len())).await {
-            Ok(answers) => answers.map_err(|error| link.judge(number, &error)),
+            Ok(Ok(answers)) => {
+                // The host's name may lead to another server by now.
+                if answers.iter().any(is_read_only) {
+                    shared.give_up(number);
+                }
+                Ok(answers)
+            }
+            Ok(Err(error)) => Err(shared.judge(number, &error)),
             // The connection may be as good as before: others wait longer.
             Err(_) => Err(Trouble::Lost(Failure::NoAnswer)),
         }
     }
 
     /// The connection, which is made if it is not there.
-    async fn connection(&self, link: &Arc<Link>) -> Result<(MultiplexedConnection, u64), Failure> {
-        if let Some(connected) = link.connected() {
+    async fn connection(&self, shared: &Arc<Shared>) -> Result<(MultiplexedConnection, u64), Failure> {
+        if let Some(connected) = shared.connected() {
             return Ok(connected);
         }
-        let _only_one = link.connecting.lock().await;
-        if let Some(connected) = link.connected() {
+        let _only_one = shared.connecting.lock().await;
+        if let Some(connected) = shared.connected() {
             return Ok(connected);
         }
-        if let Some((until, _, failure)) = &link.lock().pause
+        if let Some((until, _, failure)) = &shared.lock().pause
             && *until > Instant::now()
         {
             return Err(failure.clone());
         }
-        match self.connect(Some(Arc::downgrade(link))).await {
+        let number = shared.lock().number;
+        match self.connect(Arc::downgrade(shared), number).await {
             Ok(connection) => {
-                let mut state = link.lock();
-                state.connection = Some(connection.clone());
+                let mut state = shared.lock();
                 state.pause = None;
-                Ok((connection, state.number))
+                // It may have ended already.
+                if state.number != number {
+                    return Err(Failure::Cut);
+                }
+                state.connection = Some(connection.clone());
+                Ok((connection, number))
             }
             Err(failure) => {
-                let mut state = link.lock();
+                let mut state = shared.lock();
                 let longest = state.pause.as_ref().map_or(FIRST_PAUSE, |(_, last, _)| LONGEST_PAUSE.min(2 * *last));
                 let until = Instant::now() + longest.mul_f64(super::random_fraction());
                 state.pause = Some((until, longest, failure.clone()));
@@ -126,14 +142,14 @@ impl Node {
         }
     }
 
-    async fn connect(&self, link: Option<Weak<Link>>) -> Result<MultiplexedConnection, Failure> {
-        let number = link.as_ref().and_then(Weak::upgrade).map(|link| link.lock().number);
+    /// A connection that all are to share, of this number.
+    async fn connect(&self, shared: Weak<Shared>, number: u64) -> Result<MultiplexedConnection, Failure> {
         // Told when the server ends the connection, so that no command has to find out.
         let ended = move |push: PushInfo| {
             if push.kind == PushKind::Disconnection
-                && let Some(link) = link.as_ref().and_then(Weak::upgrade)
+                && let Some(shared) = shared.upgrade()
             {
-                link.give_up(number.unwrap_or_default());
+                shared.give_up(number);
             }
             Ok::<_, Failure>(())
         };
@@ -156,14 +172,15 @@ impl Node {
             }
             Ok(connection)
         };
-        // The driver's own limit is for the socket; a server that takes connections and says nothing is not covered by it.
+        // The driver's own limit is for the socket; a server that takes connections and says nothing is not covered by
+        // it.
         timeout(self.settings.connect_timeout, connecting).await.unwrap_or_else(|_| Err(late.clone()))
     }
 
     /// Ends the connections when the last call that uses them has ended.
     pub(crate) fn close(&self) {
-        for link in [&self.plain, &self.acknowledged] {
-            link.lock().connection = None;
+        for shared in [&self.plain, &self.acknowledged] {
+            shared.lock().connection = None;
         }
     }
 }
@@ -171,7 +188,8 @@ impl Node {
 /// How many commands wait in the driver before they are written, when many are sent at once.
 const PIPELINE: usize = 512;
 
-/// Whether the server says it is a primary. Sentinels may not know yet that it is none any more, nor may it when it comes back.
+/// Whether the server says it is a primary. Sentinels may not know yet that it is none any more, nor may it when it
+/// comes back.
 async fn is_primary(connection: &mut MultiplexedConnection) -> Result<(), Failure> {
     match connection.send_packed_command(&redis::cmd("ROLE")).await {
         Ok(Value::Array(role)) => match &role[..] {
@@ -184,15 +202,20 @@ async fn is_primary(connection: &mut MultiplexedConnection) -> Result<(), Failur
     }
 }
 
+fn is_read_only(answer: &Value) -> bool {
+    let Value::ServerError(error) = answer else { return false };
+    matches!(error.kind(), Some(redis::ServerErrorKind::ReadOnly))
+}
+
 fn not_sent(failure: Failure) -> Trouble {
     match failure {
-        Failure::Replica => Trouble::NotDone(failure, crate::error::Elsewhere::Unknown),
-        failure if failure.is_of_connection() => Trouble::NotDone(failure, crate::error::Elsewhere::Unknown),
+        Failure::Replica => Trouble::NotDone(failure, Elsewhere::Unknown),
+        failure if failure.is_of_connection() => Trouble::NotDone(failure, Elsewhere::Unknown),
         failure => Trouble::Final(failure),
     }
 }
 
-impl Link {
+impl Shared {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

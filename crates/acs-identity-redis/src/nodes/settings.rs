@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
     Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo, TlsCertificates,
 };
@@ -33,12 +34,25 @@ impl fmt::Debug for Settings {
     }
 }
 
+/// How long a connection may be quiet before it is asked whether it is there: less than load balancers take for its
+/// end.
+const QUIET: Duration = Duration::from_secs(60);
+
+fn tcp() -> TcpSettings {
+    // The last part of a pipeline must not wait until what was sent before is acknowledged.
+    TcpSettings::default().set_nodelay(true).set_keepalive(TcpKeepalive::new().with_time(QUIET))
+}
+
 /// A host and a port.
 pub(crate) type Address = (String, u16);
 
 impl Settings {
-    /// Of URLs, the first of which says how all are connected to.
-    pub(crate) fn new(urls: &[String], certificates: TlsCertificates) -> Result<(Self, Vec<Address>), Failure> {
+    /// Of URLs, the first of which says how all are connected to, with how long that and an answer may take.
+    pub(crate) fn new(
+        urls: &[String],
+        certificates: &TlsCertificates,
+        (connect_timeout, response_timeout): (Duration, Duration),
+    ) -> Result<(Self, Vec<Address>), Failure> {
         const BAD: Failure =
             Failure::Setup("a URL has to be like `redis://user:password@host:6379/0`, or `rediss://` for TLS");
         let mut settings = None;
@@ -64,8 +78,8 @@ impl Settings {
             settings.get_or_insert_with(|| Self {
                 login: info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3),
                 tls,
-                connect_timeout: Duration::ZERO,
-                response_timeout: Duration::ZERO,
+                connect_timeout,
+                response_timeout,
                 acknowledged: None,
                 primary_only: false,
             });
@@ -76,7 +90,8 @@ impl Settings {
     pub(super) fn client(&self, host: &str, port: u16) -> Result<Client, Failure> {
         const BAD: Failure = Failure::Setup("the connection's options or certificates cannot be used");
         let info = |address: ConnectionAddr| -> Result<ConnectionInfo, Failure> {
-            Ok(address.into_connection_info().map_err(|_| BAD)?.set_redis_settings(self.login.clone()))
+            let info = address.into_connection_info().map_err(|_| BAD)?;
+            Ok(info.set_redis_settings(self.login.clone()).set_tcp_settings(tcp()))
         };
         match &self.tls {
             None => Client::open(info(ConnectionAddr::Tcp(host.to_owned(), port))?).map_err(|_| BAD),
@@ -100,5 +115,22 @@ impl Settings {
     /// Whether the URL names a database other than the first, which a cluster does not have.
     pub(crate) fn has_database(&self) -> bool {
         self.login.db() != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_waits_on_a_connection_until_there_is_more_to_be_sent() {
+        for url in ["redis://127.0.0.1", "rediss://127.0.0.1"] {
+            let certificates = TlsCertificates { client_tls: None, root_cert: None };
+            let timeouts = (Duration::from_secs(1), Duration::from_secs(1));
+            let (settings, _) = Settings::new(&[url.to_owned()], &certificates, timeouts).unwrap();
+            let client = settings.client("127.0.0.1", 1).unwrap();
+            let tcp = client.get_connection_info().tcp_settings();
+            assert!(tcp.nodelay() && tcp.keepalive().is_some(), "{url}");
+        }
     }
 }

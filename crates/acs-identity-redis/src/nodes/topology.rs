@@ -1,6 +1,5 @@
 //! Which server has which keys.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Node;
@@ -47,13 +46,8 @@ impl Topology {
 
     /// A slot of each node that has one.
     pub(crate) fn slot_of_each(&self) -> Vec<u16> {
-        let mut found = BTreeMap::new();
-        for slot in 0..SLOTS as u16 {
-            if let Some(owner) = self.owner(slot) {
-                found.entry(owner).or_insert(slot);
-            }
-        }
-        found.into_values().collect()
+        let first = |node: usize| (0..SLOTS as u16).find(|slot| self.owner(*slot) == Some(node));
+        (0..self.nodes.len()).filter_map(first).collect()
     }
 
     /// Whether a node has just these slots: first and last of each range.

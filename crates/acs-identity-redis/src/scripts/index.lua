@@ -10,10 +10,11 @@
 -- KEYS: the part.
 -- ARGV: for each item: the ACS ID as it stands in indexes, what to do, and two values. Answers with the server's time, and a number for each
 -- item: 1 if it was done, 0 if it was not to be.
---   n  note an intent, and make an entry unless there is one
---   s  settle an intent of the time in the first value; the second is the record's creation time if it became the customer's
+--   n  note an intent, and make an entry unless there is one; 2 if there was none
+--   s  settle an intent of the time in the first value; the second is the record's creation time if it became the customer's, with a half
+--      if it may be that of another record, too, which somebody has replaced
 --   d  drop the entry if it is of a record that was created at the first value, unless somebody intends to need it
---   m  mark the entry as doubted, unless somebody intends to need it
+--   m  mark the entry as doubted, if it is there, unless somebody intends to need it
 --   c  clear the mark of the time in the first value
 --   w  sweep the entry away if it still has the mark of the time in the first value
 --   a  make an entry at the first value, unless there is one
@@ -68,11 +69,15 @@ local function is_alone(id, noted)
 end
 
 local function take_back(id, noted)
-  local count = is_alone(id, noted) and 1 or writers(id)
-  if count <= 1 then
-    redis.call('ZREM', key, '\0' .. id, '\3' .. id)
-  elseif now - noted < OLD then
-    redis.call('ZADD', key, exact(1 - count), '\3' .. id)
+  local alone = is_alone(id, noted)
+  -- One that is too old is not among those that are counted.
+  if alone or now - noted < OLD then
+    local count = alone and 1 or writers(id)
+    if count <= 1 then
+      redis.call('ZREM', key, '\0' .. id, '\3' .. id)
+    else
+      redis.call('ZADD', key, exact(1 - count), '\3' .. id)
+    end
   end
 end
 
@@ -81,15 +86,15 @@ for at = 1, #ARGV, 4 do
   local id, what, first, second = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local done = 1
   if what == 'n' then
-    redis.call('ZADD', key, 'NX', exact(now), id)
+    done = 1 + redis.call('ZADD', key, 'NX', exact(now), id)
     intend(id)
     redis.call('ZREM', key, '\1' .. id)
   elseif what == 's' then
     local alone = is_alone(id, first)
     if second ~= '' then
-      redis.call('ZADD', key, alone and second or second .. '.5', id)
+      redis.call('ZADD', key, (alone or string.find(second, '.', 1, true)) and second or second .. '.5', id)
     elseif alone then
-      redis.call('ZREM', key, id)
+      redis.call('ZREM', key, id, '\1' .. id)
     end
     take_back(id, first)
   elseif what == 'd' then
@@ -102,7 +107,7 @@ for at = 1, #ARGV, 4 do
   elseif what == 'm' then
     if intended(id) then
       done = 0
-    else
+    elseif redis.call('ZSCORE', key, id) then
       redis.call('ZADD', key, exact(-now), '\1' .. id)
     end
   elseif what == 'c' then

@@ -7,10 +7,43 @@ use redis::Cmd;
 use crate::error::Failure;
 use crate::{member, record};
 
-/// How an item is told to the script; see there.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Told {
-    pub(crate) what: &'static str,
+/// What the script is to do; see there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum What {
+    Create,
+    Replace,
+    LinkAtRevision,
+    Import,
+    Unlink,
+    Forget,
+    Bury,
+    /// Changes no record.
+    Check,
+}
+
+impl What {
+    const fn letter(self) -> char {
+        match self {
+            Self::Create => 'c',
+            Self::Replace => 'r',
+            Self::LinkAtRevision => 'v',
+            Self::Import => 'i',
+            Self::Unlink => 'u',
+            Self::Forget => 'f',
+            Self::Bury => 'b',
+            Self::Check => 'x',
+        }
+    }
+
+    const fn makes_a_mapping(self) -> bool {
+        matches!(self, Self::Create | Self::Replace | Self::LinkAtRevision | Self::Import)
+    }
+}
+
+/// What the script is told of an item.
+#[derive(Debug, Clone)]
+pub(crate) struct Instruction {
+    pub(crate) what: What,
     pub(crate) condition: String,
     /// For which customer the record is written, or expected to be.
     pub(crate) customer: Option<CustomerId>,
@@ -20,10 +53,28 @@ pub(crate) struct Told {
     pub(crate) created: String,
 }
 
-impl Told {
+impl Instruction {
+    /// Without any value.
+    pub(crate) const fn new(what: What) -> Self {
+        Self {
+            what,
+            condition: String::new(),
+            customer: None,
+            properties: String::new(),
+            expiry: String::new(),
+            revision: String::new(),
+            created: String::new(),
+        }
+    }
+
+    /// About the customer's mapping.
+    pub(crate) fn of(what: What, customer: CustomerId) -> Self {
+        Self { customer: Some(customer), ..Self::new(what) }
+    }
+
     /// Whether it is a link if free, and there is nothing more to be told than the customer.
     pub(super) fn is_bare(&self) -> bool {
-        self.what == "c" && [&self.properties, &self.expiry].iter().all(|value| value.is_empty())
+        self.what == What::Create && [&self.properties, &self.expiry].iter().all(|value| value.is_empty())
     }
 
     /// As arguments of the script. Where the customer's index is among its keys, that tells the customer.
@@ -38,7 +89,7 @@ impl Told {
             ('T', &self.created),
         ];
         let values = values.iter().filter(|(_, value)| !value.is_empty());
-        let spec: String = self.what.chars().chain(values.clone().map(|(letter, _)| *letter)).collect();
+        let spec: String = [self.what.letter()].into_iter().chain(values.clone().map(|(letter, _)| *letter)).collect();
         command.arg(spec).arg(member::of(id.as_str()));
         for (_, value) in values {
             command.arg(*value);
@@ -48,13 +99,13 @@ impl Told {
     /// When a record ends that is written at a time; `None` if never.
     pub(super) fn expires(&self, now: Timestamp) -> Option<Timestamp> {
         let micros: u64 = self.expiry.parse().ok()?;
-        let from = if self.what == "i" { 0 } else { now.as_micros() };
+        let from = if self.what == What::Import { 0 } else { now.as_micros() };
         Some(Timestamp::from_micros(from.saturating_add(micros)))
     }
 
     /// The customer whom the record is to map the ACS ID to.
     pub(super) fn becomes(&self) -> Option<&CustomerId> {
-        self.customer.as_ref().filter(|_| ["c", "r", "v", "i"].contains(&self.what))
+        self.customer.as_ref().filter(|_| self.what.makes_a_mapping())
     }
 }
 
@@ -63,7 +114,7 @@ pub(crate) trait Item: Clone + Send + Sync + 'static {
     type Answer: Send + 'static;
 
     fn acs_id(&self) -> &AcsId;
-    fn told(&self) -> Result<Told, Failure>;
+    fn instruction(&self) -> Result<Instruction, Failure>;
 
     /// What was to be written by the rules, if anything, and the answer.
     fn decide(&self, present: &Present, now: Timestamp) -> Result<(bool, Self::Answer)>;
@@ -76,22 +127,20 @@ impl Item for Link {
         &self.acs_id
     }
 
-    fn told(&self) -> Result<Told, Failure> {
+    fn instruction(&self) -> Result<Instruction, Failure> {
         let (what, condition) = match self.when {
-            When::CreateOnly => ("c", String::new()),
-            When::Replace => ("r", String::new()),
-            When::IfRevision(revision) => ("v", revision.get().to_string()),
+            When::CreateOnly => (What::Create, String::new()),
+            When::Replace => (What::Replace, String::new()),
+            When::IfRevision(revision) => (What::LinkAtRevision, revision.get().to_string()),
             _ => return Err(Error::unsupported("this store does not know the condition of the link").into()),
         };
         // A shorter time than a microsecond is none, as for all stores.
         let lifetime = self.expires.map(|lifetime| u64::try_from(lifetime.as_micros()).unwrap_or(u64::MAX));
-        Ok(Told {
-            what,
+        Ok(Instruction {
             condition,
-            customer: Some(self.customer_id.clone()),
             properties: record::json(&self.properties)?,
             expiry: lifetime.map(|lifetime| lifetime.min(Timestamp::MAX.as_micros()).to_string()).unwrap_or_default(),
-            ..Told::default()
+            ..Instruction::of(what, self.customer_id.clone())
         })
     }
 
@@ -110,15 +159,13 @@ impl Item for Mapping {
         &self.acs_id
     }
 
-    fn told(&self) -> Result<Told, Failure> {
-        Ok(Told {
-            what: "i",
-            customer: Some(self.customer_id.clone()),
+    fn instruction(&self) -> Result<Instruction, Failure> {
+        Ok(Instruction {
             properties: record::json(&self.properties)?,
             expiry: self.expires_at.map(|at| at.as_micros().to_string()).unwrap_or_default(),
             revision: self.revision.get().to_string(),
             created: self.created_at.as_micros().to_string(),
-            ..Told::default()
+            ..Instruction::of(What::Import, self.customer_id.clone())
         })
     }
 
@@ -139,12 +186,12 @@ impl Item for Unlink {
         &self.0
     }
 
-    fn told(&self) -> Result<Told, Failure> {
-        let told = Told { what: "u", ..Told::default() };
+    fn instruction(&self) -> Result<Instruction, Failure> {
+        let unlink = Instruction::new(What::Unlink);
         Ok(match &self.1 {
-            Expect::Any => told,
-            Expect::Customer(customer) => Told { customer: Some(customer.clone()), ..told },
-            Expect::Revision(revision) => Told { condition: revision.get().to_string(), ..told },
+            Expect::Any => unlink,
+            Expect::Customer(customer) => Instruction::of(What::Unlink, customer.clone()),
+            Expect::Revision(revision) => Instruction { condition: revision.get().to_string(), ..unlink },
             _ => return Err(Error::unsupported("this store does not know what is expected").into()),
         })
     }

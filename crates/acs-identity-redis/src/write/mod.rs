@@ -1,6 +1,7 @@
 //! Writes: each is decided by a script on what is there of its ACS ID.
 //!
-//! Where all keys are on one server, the script keeps the indexes, too. In a cluster a write has several steps; see [`split`].
+//! Where all keys are on one server, the script keeps the indexes, too. In a cluster a write has several steps; see
+//! [`split`].
 
 mod item;
 mod split;
@@ -20,12 +21,13 @@ use crate::record;
 use crate::script::WRITE;
 use crate::store::RedisStore;
 use item::Item;
-pub(crate) use item::{Told, Unlink};
+pub(crate) use item::{Instruction, Unlink, What};
 
 /// The most items of one script, so that no other client waits long for its turn.
 const CHUNK: usize = 100;
 
-/// The most items of one part of a batch. Parts follow each other, so that other calls get their turn on the connection.
+/// The most items of one part of a batch. Parts follow each other, so that other calls get their turn on the
+/// connection.
 const PART: usize = 2000;
 
 /// Writes one item.
@@ -69,16 +71,15 @@ fn vec_of<T>(count: usize, failure: &Failure) -> Vec<Result<T>> {
 
 /// Writes items of different IDs.
 async fn write<I: Item>(store: &RedisStore, items: &[I], end: Instant) -> Vec<Result<I::Answer>> {
-    let mut told = Vec::with_capacity(items.len());
-    for item in items {
-        told.push(item.told().map(|told| (item.acs_id().clone(), told)));
-    }
-    let written = records(store, told, end).await;
+    let instructed = |item: &I| item.instruction().map(|instruction| (item.acs_id().clone(), instruction));
+    let written = acknowledged_or_not(store, items.iter().map(instructed).collect(), end).await;
     let answer = |(item, written): (&I, Result<Written, Failure>)| {
-        let Written { changed, before, now, .. } = written?;
-        let (due, answer) = item.decide(&record::present(item.acs_id(), before.as_deref())?, now)?;
+        let written = written?;
+        // A refusal is no less true for that no replica knows of it.
+        let (due, answer) = item.decide(&record::present(item.acs_id(), written.before.as_deref())?, written.now)?;
+        let written = written.if_acknowledged()?;
         // The script decides by the same rules.
-        if due == changed { Ok(answer) } else { Err(Failure::Answer.into()) }
+        if due == written.changed { Ok(answer) } else { Err(Failure::Answer.into()) }
     };
     items.iter().zip(written).map(answer).collect()
 }
@@ -92,12 +93,33 @@ pub(crate) struct Written {
     /// The record that was there.
     pub(crate) before: Option<Vec<u8>>,
     pub(crate) now: Timestamp,
+    /// The answer, if too few replicas have what was written.
+    unacknowledged: Option<Arc<Value>>,
+}
+
+impl Written {
+    fn if_acknowledged(self) -> Result<Self, Failure> {
+        match self.unacknowledged {
+            Some(answer) => Err(Failure::Unacknowledged(answer)),
+            None => Ok(self),
+        }
+    }
 }
 
 /// Writes the records of different IDs, and the entries in the indexes that belong to them.
 pub(crate) async fn records(
     store: &RedisStore,
-    items: Vec<Result<(AcsId, Told), Failure>>,
+    items: Vec<Result<(AcsId, Instruction), Failure>>,
+    end: Instant,
+) -> Vec<Result<Written, Failure>> {
+    let written = acknowledged_or_not(store, items, end).await;
+    written.into_iter().map(|written| written?.if_acknowledged()).collect()
+}
+
+/// The same, where each says for itself whether it is acknowledged.
+async fn acknowledged_or_not(
+    store: &RedisStore,
+    items: Vec<Result<(AcsId, Instruction), Failure>>,
     end: Instant,
 ) -> Vec<Result<Written, Failure>> {
     let mut answers: Vec<Option<Result<Written, Failure>>> = Vec::with_capacity(items.len());
@@ -119,17 +141,18 @@ pub(crate) async fn records(
 }
 
 /// On one server, which does all in one step.
-async fn whole(store: &RedisStore, items: &[(AcsId, Told)], end: Instant) -> Vec<Result<Written, Failure>> {
+async fn whole(store: &RedisStore, items: &[(AcsId, Instruction)], end: Instant) -> Vec<Result<Written, Failure>> {
     let chunks: Vec<_> = items.chunks(CHUNK).collect();
     let asks: Vec<_> = chunks.iter().map(|chunk| ask(store, chunk, true, Timestamp::MAX)).collect();
-    let answers = store.nodes().each(&asks, Sort::Write, end).await;
+    let only_tidies = items.iter().all(|(_, instruction)| instruction.what == What::Check);
+    let answers = store.nodes().each(&asks, if only_tidies { Sort::Tidy } else { Sort::Write }, end).await;
     chunks.iter().zip(answers).flat_map(|(chunk, answer)| read(answer, chunk.len())).collect()
 }
 
 /// A run of the script about some items.
-fn ask(store: &RedisStore, items: &[(AcsId, Told)], whole: bool, latest: Timestamp) -> Ask {
+fn ask(store: &RedisStore, items: &[(AcsId, Instruction)], whole: bool, latest: Timestamp) -> Ask {
     let keys = store.keys();
-    let bare = whole && items.iter().all(|(_, told)| told.is_bare());
+    let bare = whole && items.iter().all(|(_, instruction)| instruction.is_bare());
     let kinds = match (whole, bare) {
         (true, true) => 2,
         (true, false) => 3,
@@ -141,8 +164,8 @@ fn ask(store: &RedisStore, items: &[(AcsId, Told)], whole: bool, latest: Timesta
     for (id, _) in items {
         command.arg(keys.record(id.as_str()));
     }
-    for (id, told) in items.iter().filter(|_| whole) {
-        match &told.customer {
+    for (id, instruction) in items.iter().filter(|_| whole) {
+        match &instruction.customer {
             Some(customer) => command.arg(keys.index(id, customer)),
             None => command.arg(keys.index_of_nobody(id)),
         };
@@ -158,10 +181,10 @@ fn ask(store: &RedisStore, items: &[(AcsId, Told)], whole: bool, latest: Timesta
         "0"
     });
     command.arg(keys.index_prefix()).arg(latest.as_micros()).arg(items.len());
-    for (id, told) in items {
+    for (id, instruction) in items {
         match bare {
             true => drop(command.arg(member::of(id.as_str()))),
-            false => told.write(id, whole, &mut command),
+            false => instruction.write(id, whole, &mut command),
         }
     }
     Ask { slot: first.unwrap_or_default(), command, script: Some(&WRITE) }
@@ -170,6 +193,10 @@ fn ask(store: &RedisStore, items: &[(AcsId, Told)], whole: bool, latest: Timesta
 /// Reads the script's answer.
 fn read(answer: Result<Value, Failure>, count: usize) -> Vec<Result<Written, Failure>> {
     let all = |failure: Failure| vec![Err(failure); count];
+    let (answer, unacknowledged) = match answer {
+        Err(Failure::Unacknowledged(answer)) => (Ok(Value::clone(&answer)), Some(answer)),
+        answer => (answer, None),
+    };
     let mut values = match answer {
         Ok(Value::Array(values)) => values,
         Ok(_) => return all(Failure::Answer),
@@ -185,7 +212,7 @@ fn read(answer: Result<Value, Failure>, count: usize) -> Vec<Result<Written, Fai
     if let [Value::Int(all)] = values[..]
         && usize::try_from(all) == Ok(count)
     {
-        return vec![Ok(Written { changed: true, created: Some(now), before: None, now }); count];
+        return vec![Ok(Written { changed: true, created: Some(now), before: None, now, unacknowledged }); count];
     }
     if values.len() != 2 * count {
         return all(Failure::Answer);
@@ -201,7 +228,9 @@ fn read(answer: Result<Value, Failure>, count: usize) -> Vec<Result<Written, Fai
             _ => return Err(Failure::Answer),
         };
         let time = u64::try_from(created).ok().and_then(|created| created.checked_sub(1));
-        Ok(Written { changed: created >= 0, created: time.map(Timestamp::from_micros), before, now })
+        let created_at = time.map(Timestamp::from_micros);
+        let unacknowledged = unacknowledged.clone();
+        Ok(Written { changed: created >= 0, created: created_at, before, now, unacknowledged })
     };
     (0..count).map(|_| written()).collect()
 }

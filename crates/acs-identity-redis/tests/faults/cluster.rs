@@ -6,6 +6,7 @@ use std::time::Duration;
 use acs_identity_core::{AcsId, MappingStore, Resolver};
 use acs_identity_redis::RedisOptions;
 use acs_identity_servers::Cluster;
+use redis::cmd;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
@@ -132,5 +133,42 @@ async fn a_node_behind_a_network_in_trouble_loses_nothing() {
     let healed = Instant::now();
     let took = recovered(&store).await - healed;
     finished("a node behind a network in trouble", took, load, Losses::None).await;
+    cluster.wait_until_ready().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_was_flushed_has_what_was_written_since() {
+    const RUN: &str = "flushed";
+    let cluster = CLUSTER.lock().await;
+    let store = opened(RedisOptions::cluster(cluster.urls()), RUN).await;
+    let load = Load::start(&store, ids(IDS));
+    sleep(Duration::from_millis(700)).await;
+    // One after the other: records whose entries are gone, and the other way round.
+    for master in cluster.masters() {
+        ByHand::new(vec![cluster.node(master).url()], &namespace(RUN)).run::<()>(&mut cmd("FLUSHALL"));
+        sleep(Duration::from_millis(100)).await;
+    }
+    let took = recovery(&store, ByHand::new(cluster.urls(), &namespace(RUN))).await;
+    let report = finished("a cluster flushed", took, load, Losses::Any).await;
+    assert!(report.lost > 0, "the checker counts nothing: {report}");
+    cluster.wait_until_ready().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_comes_back_empty_has_what_was_written_since() {
+    const RUN: &str = "empty";
+    let mut cluster = CLUSTER.lock().await;
+    let store = opened(RedisOptions::cluster(cluster.urls()), RUN).await;
+    let load = Load::start(&store, ids(IDS));
+    sleep(Duration::from_millis(700)).await;
+    for node in 0..NODES {
+        cluster.kill(node);
+    }
+    for node in 0..NODES {
+        cluster.restart(node).unwrap();
+    }
+    let took = recovery(&store, ByHand::new(cluster.urls(), &namespace(RUN))).await;
+    let report = finished("a cluster restarted empty", took, load, Losses::Any).await;
+    assert!(report.lost > 0, "the checker counts nothing: {report}");
     cluster.wait_until_ready().unwrap();
 }

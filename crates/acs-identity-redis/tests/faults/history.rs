@@ -1,5 +1,7 @@
 //! What was written to an ACS ID, and what may be read of it then.
 
+use std::time::Instant;
+
 /// All writes of an ID, in the order in which its only writer began them.
 #[derive(Debug, Default)]
 pub(crate) struct History(Vec<Write>);
@@ -9,6 +11,7 @@ struct Write {
     /// `None`: it was unlinked.
     customer: Option<usize>,
     outcome: Outcome,
+    ended: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,12 +37,18 @@ pub(crate) enum Judgement {
 impl History {
     /// Begins a write, and says which number it has.
     pub(crate) fn begin(&mut self, customer: Option<usize>) -> usize {
-        self.0.push(Write { customer, outcome: Outcome::UnderWay });
+        self.0.push(Write { customer, outcome: Outcome::UnderWay, ended: None });
         self.0.len() - 1
     }
 
     pub(crate) fn end(&mut self, number: usize, outcome: Outcome) {
         self.0[number].outcome = outcome;
+        self.0[number].ended = Some(Instant::now());
+    }
+
+    /// When the last write was acknowledged that was.
+    pub(crate) fn acknowledged_at(&self) -> Option<Instant> {
+        self.acknowledged().and_then(|number| self.0[number].ended)
     }
 
     /// The last write that was acknowledged.

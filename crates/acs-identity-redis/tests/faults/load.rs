@@ -76,6 +76,8 @@ pub(crate) struct Report {
     counts: String,
     /// IDs whose last acknowledged write is gone.
     pub(crate) lost: usize,
+    /// When the first and the last of these had been acknowledged.
+    pub(crate) lost_at: Option<(std::time::Instant, std::time::Instant)>,
     /// Answers that were older than what had been acknowledged.
     pub(crate) outdated: u64,
     /// Mappings that their customers' indexes lacked before they were made anew.
@@ -84,7 +86,7 @@ pub(crate) struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { counts, lost, outdated, unlisted } = self;
+        let Self { counts, lost, outdated, unlisted, .. } = self;
         write!(f, "{counts}; IDs whose acknowledged write is lost: {lost}, outdated answers: {outdated}, ")?;
         write!(f, "missing in an index: {unlisted}")
     }
@@ -271,12 +273,14 @@ impl Shared {
     }
 
     async fn check(&self, losses: Losses) -> Report {
-        let mut lost = 0;
+        let mut lost = Vec::new();
         for (place, answer) in self.store.resolve_many(&self.ids).await.iter().enumerate() {
             let found = answer.as_ref().unwrap().as_ref();
             let found = found.map(|found| seen(found.customer_id(), found.properties()));
             let history = self.history(place);
-            lost += usize::from(history.judge("after all", found, history.acknowledged()) == Judgement::Outdated);
+            if history.judge("after all", found, history.acknowledged()) == Judgement::Outdated {
+                lost.extend(history.acknowledged_at());
+            }
         }
         let (mut wrong, mut unlisted) = self.disagreement().await;
         if losses != Losses::None && unlisted > 0 {
@@ -303,7 +307,8 @@ impl Shared {
                 count(&counts.unanswered),
                 count(&counts.slowest)
             ),
-            lost,
+            lost: lost.len(),
+            lost_at: lost.iter().min().copied().zip(lost.iter().max().copied()),
             outdated: count(&counts.outdated),
             unlisted,
         };

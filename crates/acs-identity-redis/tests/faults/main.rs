@@ -11,6 +11,7 @@ mod by_hand;
 mod cluster;
 mod history;
 mod load;
+mod partition;
 mod recovery;
 mod standalone;
 
@@ -22,6 +23,7 @@ use acs_identity_redis::{RedisOptions, RedisStore};
 use acs_identity_servers::proxy::Proxy;
 
 use load::{DEADLINE, Load, Losses, Report};
+use recovery::RECOVERY;
 
 fn ids(count: usize) -> Vec<AcsId> {
     (0..count).map(|n| AcsId::new(format!("8:acs:r_{n}")).unwrap()).collect()
@@ -36,8 +38,9 @@ async fn opened(options: RedisOptions, run: &str) -> RedisStore {
     options.namespace(namespace(run)).open().await.unwrap()
 }
 
-/// A little later, ends a load and prints its line.
+/// Checks that the recovery took no longer than it may; and a little later ends a load and prints its line.
 async fn finished(what: &str, took: Duration, load: Load, losses: Losses) -> Report {
+    assert!(took < RECOVERY, "{what}: the servers serve, and the store does so {took:?} later");
     tokio::time::sleep(Duration::from_millis(500)).await;
     let report = load.finish(losses).await;
     let line = format!("{what}: recovered in {} ms; {report}\n", took.as_millis());

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::by_hand::ByHand;
 
 /// Three times what is promised, since the machine may have other things to do.
-const RECOVERY: Duration = Duration::from_secs(3 * 2);
+pub(crate) const RECOVERY: Duration = Duration::from_secs(3 * 2);
 
 /// How many keys are tried: so many that no node of a cluster is without one.
 const KEYS: usize = 40;
@@ -21,9 +21,7 @@ const KEYS: usize = 40;
 pub(crate) async fn recovery(store: &RedisStore, by_hand: ByHand) -> Duration {
     let served = served(by_hand);
     let recovered = recovered(store).await;
-    let took = recovered.saturating_duration_since(served.await.unwrap());
-    assert!(took < RECOVERY, "the servers serve, and the store does so {took:?} later");
-    took
+    recovered.saturating_duration_since(served.await.unwrap())
 }
 
 /// Tries until the servers serve, wherever a key is.

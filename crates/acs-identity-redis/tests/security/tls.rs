@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use acs_identity_core::ErrorKind::Misconfigured;
-use acs_identity_core::{MappingStore, PageRequest};
+use acs_identity_core::{Expect, MappingStore, PageRequest};
 use acs_identity_redis::RedisOptions;
-use acs_identity_servers::{Cluster, Kind, Server};
+use acs_identity_servers::{Cluster, Kind, Sentinel, Server};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
@@ -220,25 +220,92 @@ async fn an_end_of_trust_is_told_at_the_next_connection() {
     assert_eq!(error.kind(), Misconfigured, "{error}");
 }
 
+/// Has a server speak TLS on a port of its own as well, to its clients and to its like.
+fn secure(server: &mut Server, authority: &Authority, (certificate, key): &(String, String), to_its_like: &str) -> u16 {
+    let files = [
+        ("tls-cert-file", certificate.clone()),
+        ("tls-key-file", key.clone()),
+        ("tls-ca-cert-file", authority.issuer.pem()),
+    ];
+    for (name, content) in files {
+        let file = server.write(name, content).unwrap();
+        server.set(name, file.to_str().unwrap());
+    }
+    let port = free_port();
+    for (name, value) in [("tls-port", &*port.to_string()), (to_its_like, "yes"), ("tls-auth-clients", "no")] {
+        server.set(name, value);
+    }
+    port
+}
+
+#[tokio::test]
+async fn a_primary_and_its_sentinels_are_spoken_to_with_tls_also_after_a_failover() {
+    const NAME: &str = Sentinel::MASTER_NAME;
+    let mut sentinel = Sentinel::start().unwrap();
+    let authority = Authority::new("the authority of all");
+    let signed = authority.sign(of_this_host());
+    let servers = [0, 1].map(|n| secure(sentinel.server_mut(n), &authority, &signed, "tls-replication"));
+    let sentinels = [0, 1, 2].map(|n| secure(sentinel.sentinel_mut(n), &authority, &signed, "tls-replication"));
+    for n in 0..2 {
+        sentinel.server_mut(n).restart().unwrap();
+    }
+    let (primary, replica) = (servers[0].to_string(), sentinel.server(1).url());
+    super::ask::<()>(&replica, &["REPLICAOF", "127.0.0.1", &primary]).await;
+    let begun = std::time::Instant::now();
+    let wait = async || {
+        assert!(begun.elapsed() < 6 * DEADLINE);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    while !super::ask::<String>(&replica, &["INFO", "replication"]).await.contains("master_link_status:up") {
+        wait().await;
+    }
+    for n in 0..3 {
+        sentinel.sentinel_mut(n).restart().unwrap();
+        let url = sentinel.sentinel(n).url();
+        super::ask::<()>(&url, &["SENTINEL", "REMOVE", NAME]).await;
+        super::ask::<()>(&url, &["SENTINEL", "MONITOR", NAME, "127.0.0.1", &primary, "2"]).await;
+        super::ask::<()>(&url, &["SENTINEL", "SET", NAME, "down-after-milliseconds", "1000"]).await;
+        super::ask::<()>(&url, &["SENTINEL", "SET", NAME, "failover-timeout", "3000"]).await;
+    }
+    for n in 0..3 {
+        let url = sentinel.sentinel(n).url();
+        while !{
+            let info = super::ask::<String>(&url, &["INFO", "sentinel"]).await;
+            info.contains("status=ok") && info.contains("slaves=1,sentinels=3")
+        } {
+            wait().await;
+        }
+    }
+    let options = |authority: &Authority| {
+        let urls = sentinels.map(|port| format!("rediss://127.0.0.1:{port}"));
+        RedisOptions::sentinel("rediss://primary", NAME, urls).certificate_authority(authority.pem())
+    };
+    let store = options(&authority).open().await.unwrap();
+    links_and_resolves(&store, "8:acs:r_1").await;
+    refused(options(&Authority::new("the authority of all")), Misconfigured, UNKNOWN_AUTHORITY).await;
+
+    sentinel.server_mut(0).kill();
+    let first = sentinel.sentinel(0).url();
+    let new = servers[1].to_string();
+    while super::ask::<Vec<String>>(&first, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME]).await[1] != new {
+        wait().await;
+    }
+    let agreed = std::time::Instant::now();
+    while store.ping().await.is_err() || store.unlink(&super::id("8:acs:r_1"), Expect::Any).await.is_err() {
+        assert!(agreed.elapsed() < 3 * Duration::from_secs(2));
+    }
+    links_and_resolves(&store, "8:acs:r_2").await;
+}
+
 #[tokio::test]
 async fn a_cluster_is_spoken_to_with_tls_at_each_of_its_nodes() {
     let mut cluster = Cluster::start().unwrap();
     let authority = Authority::new("the cluster's authority");
-    let (certificate, key) = authority.sign(of_this_host());
+    let signed = authority.sign(of_this_host());
     let mut urls = Vec::new();
     for node in 0..6 {
-        let (server, port) = (cluster.node_mut(node), free_port().to_string());
-        for (name, content) in [
-            ("tls-cert-file", certificate.clone()),
-            ("tls-key-file", key.clone()),
-            ("tls-ca-cert-file", authority.issuer.pem()),
-        ] {
-            let file = server.write(name, content).unwrap();
-            server.set(name, file.to_str().unwrap());
-        }
-        for (name, value) in [("tls-port", &*port), ("tls-cluster", "yes"), ("tls-auth-clients", "no")] {
-            server.set(name, value);
-        }
+        let server = cluster.node_mut(node);
+        let port = secure(server, &authority, &signed, "tls-cluster");
         server.kill();
         urls.push(format!("rediss://127.0.0.1:{port}"));
     }
