@@ -13,7 +13,8 @@ pub(crate) const NOT_BEGUN: u64 = u64::MAX;
 
 /// A load of one key. Whoever waits may go away at any point; the load goes on in its own task.
 #[derive(Debug)]
-pub(crate) struct Flight<V> {
+pub(crate) struct Flight<K, V> {
+    pub(crate) key: K,
     /// The number of the last barrier when the load began; the greatest number until then.
     born: AtomicU64,
     /// When it was asked for, in microseconds of the monotonic clock.
@@ -23,9 +24,9 @@ pub(crate) struct Flight<V> {
     answer: SetOnce<Result<V>>,
 }
 
-impl<V: Clone> Flight<V> {
-    pub(crate) fn new(asked: u64) -> Self {
-        Self { born: AtomicU64::new(u64::MAX), asked, started: AtomicU64::new(NOT_BEGUN), answer: SetOnce::new() }
+impl<K, V: Clone> Flight<K, V> {
+    pub(crate) fn new(key: K, asked: u64) -> Self {
+        Self { key, born: AtomicU64::new(u64::MAX), asked, started: AtomicU64::new(NOT_BEGUN), answer: SetOnce::new() }
     }
 
     /// Says that the load begins now. One that is begun again, as a part of a batch, keeps its first start.
@@ -66,20 +67,20 @@ impl<V: Clone> Flight<V> {
 
 /// A caller's place in a load.
 #[derive(Debug)]
-pub(crate) struct Seat<V> {
-    flight: Arc<Flight<V>>,
+pub(crate) struct Seat<K, V> {
+    flight: Arc<Flight<K, V>>,
     /// When the caller joined a load of somebody else that had begun, at the latest.
     joined: Option<u64>,
 }
 
-impl<V: Cached> Seat<V> {
+impl<K, V: Cached> Seat<K, V> {
     /// The place of who started the load.
-    pub(crate) fn first(flight: Arc<Flight<V>>) -> Self {
+    pub(crate) fn first(flight: Arc<Flight<K, V>>) -> Self {
         Self { flight, joined: None }
     }
 
     /// The place of who comes later.
-    pub(crate) fn joined(flight: Arc<Flight<V>>, now: u64) -> Self {
+    pub(crate) fn joined(flight: Arc<Flight<K, V>>, now: u64) -> Self {
         // The answer of a load that has not begun is as new as that of a load of one's own.
         let joined = (flight.started() != NOT_BEGUN).then_some(now);
         Self { flight, joined }

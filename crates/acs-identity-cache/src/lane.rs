@@ -65,7 +65,7 @@ pub(crate) enum Entered<K: Key, V: Cached> {
     /// An answer.
     Hit(V),
     /// A load that somebody else started.
-    Joined(Seat<V>),
+    Joined(Seat<K, V>),
     /// A load that this caller has to run.
     Leader(Load<K, V>),
 }
@@ -214,7 +214,7 @@ impl<K: Key, V: Cached> Lane<K, V> {
             .is_some_and(|entry| now < entry.fresh_until && self.is_unchanged(&entry, now) && !self.is_due(&entry, now))
     }
 
-    fn join_or_lead(self: &Arc<Self>, flights: &mut Flights<K, V>, key: &K) -> Result<Load<K, V>, Arc<Flight<V>>> {
+    fn join_or_lead(self: &Arc<Self>, flights: &mut Flights<K, V>, key: &K) -> Result<Load<K, V>, Arc<Flight<K, V>>> {
         let now = self.time.now();
         let last = flights.last(key);
         let is_late = last.is_some_and(|flight| !self.is_young(flight, now));
@@ -224,16 +224,16 @@ impl<K: Key, V: Cached> Lane<K, V> {
         {
             return Err(flight.clone());
         }
-        let flight = Arc::new(Flight::new(now));
-        flights.add(key, flight.clone());
-        let mut load = Load::new(self.clone(), key.clone(), flight);
+        let flight = Arc::new(Flight::new(key.clone(), now));
+        flights.add(flight.clone());
+        let mut load = Load::new(self.clone(), flight);
         load.goes_alone = is_late;
         Ok(load)
     }
 
     /// Whether a load is still within its deadline. One that waits for others to end is, however long it has to: to start
     /// another would only make the line longer. But a line that does not move is on a runtime that stands still.
-    fn is_young(&self, flight: &Flight<V>, now: u64) -> bool {
+    fn is_young(&self, flight: &Flight<K, V>, now: u64) -> bool {
         let since = match flight.started() {
             NOT_BEGUN if V::QUEUED => flight.asked.max(self.last_begun.load(Ordering::Acquire)),
             NOT_BEGUN => flight.asked,
@@ -260,20 +260,20 @@ impl<K: Key, V: Cached> Lane<K, V> {
     }
 
     /// Stores an answer unless something has come in between.
-    fn store(&self, key: &K, flight: &Arc<Flight<V>>, value: V) -> bool {
+    fn store(&self, flight: &Arc<Flight<K, V>>, value: V) -> bool {
         // Before the stripe is locked: of a bar that comes after this look, the barrier is newer than the load.
         let started = flight.started();
         let named_barred =
             is_on(Guard::NamedIsBarred) && value.named().any(|named| self.named().is_barred(named, started));
-        let hashed = self.hashed(key);
+        let hashed = self.hashed(&flight.key);
         let stripe = self.stripe(hashed);
         let mut flights = lock(&stripe.flights);
         // With those that are older: none of them is to take the place of this answer.
-        if !flights.take_out(key, flight, true) && is_on(Guard::FlightIsTheKeys) {
+        if !flights.take_out(flight, true) && is_on(Guard::FlightIsTheKeys) {
             return false;
         }
         let is_absent = value.is_absent();
-        let Some(entry) = self.entry(key, flight, value).filter(|_| !named_barred) else {
+        let Some(entry) = self.entry(flight, value).filter(|_| !named_barred) else {
             // Those who wait are given it nevertheless, and are not to be given the older one afterwards, as a stale answer.
             if is_on(Guard::OlderIsRemoved) {
                 self.known.remove(hashed);
@@ -289,7 +289,8 @@ impl<K: Key, V: Cached> Lane<K, V> {
     }
 
     /// The entry for an answer, if it may be kept.
-    fn entry(&self, key: &K, flight: &Flight<V>, value: V) -> Option<Entry<V::Kept>> {
+    fn entry(&self, flight: &Flight<K, V>, value: V) -> Option<Entry<V::Kept>> {
+        let key = &flight.key;
         let (born, started, side) = (flight.born(), flight.started(), K::side(&self.barriers));
         let is_barred = side.is_barred(key, started) && is_on(Guard::KeyIsBarred);
         // What stays of a bar whose time is over.
@@ -305,13 +306,13 @@ impl<K: Key, V: Cached> Lane<K, V> {
     }
 
     /// Takes a flight out that has failed, so that the next caller tries again.
-    fn give_up(&self, key: &K, flight: &Arc<Flight<V>>) {
-        self.lock(self.hashed(key)).take_out(key, flight, false);
+    fn give_up(&self, flight: &Arc<Flight<K, V>>) {
+        self.lock(self.hashed(&flight.key)).take_out(flight, false);
     }
 
     /// Takes a flight out that nobody waits for; whether it was so.
-    fn give_up_unwanted(&self, key: &K, flight: &Arc<Flight<V>>) -> bool {
-        self.lock(self.hashed(key)).take_out_unwanted(key, flight)
+    fn give_up_unwanted(&self, flight: &Arc<Flight<K, V>>) -> bool {
+        self.lock(self.hashed(&flight.key)).take_out_unwanted(flight)
     }
 
     /// In microseconds.
@@ -381,11 +382,13 @@ mod tests {
         let id = "id".parse().unwrap();
         land(lane.refresh(&id).expect("nothing is kept"));
         clock.advance(Duration::from_secs(6));
-        let hits: Vec<_> = (0..2).map(|_| {
-            let mut is_due = false;
-            lane.get(&id, |_| true, || is_due = true).expect("a hit");
-            is_due
-        }).collect();
+        let hits: Vec<_> = (0..2)
+            .map(|_| {
+                let mut is_due = false;
+                lane.get(&id, |_| true, || is_due = true).expect("a hit");
+                is_due
+            })
+            .collect();
         assert_eq!(hits, [true, true]);
         land(lane.refresh(&id).expect("it is due"));
         assert!(lane.refresh(&id).is_none(), "it has been renewed");

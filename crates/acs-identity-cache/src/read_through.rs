@@ -172,7 +172,7 @@ impl<R> Shared<R> {
         &self,
         lane: &Lane<K, V>,
         key: &K,
-        seat: &Seat<V>,
+        seat: &Seat<K, V>,
         until: &Deadlines,
     ) -> Result<Option<V>> {
         let mut answer = seat.wait(until.soft).await;

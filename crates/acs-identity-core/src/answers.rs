@@ -27,7 +27,7 @@ pub type Answer = Result<Option<Resolution>>;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Answers {
-    /// For which ID each is. Cheap: an [`AcsId`] is shared, not copied.
+    /// For which ID each is.
     ids: Vec<AcsId>,
     each: Vec<Answer>,
 }

@@ -14,8 +14,7 @@ use crate::values::{Cached, micros};
 /// A load to be run. Dropped without an answer, it fails those who wait, and the key can be tried again.
 pub(crate) struct Load<K: Key, V: Cached> {
     lane: Arc<Lane<K, V>>,
-    key: K,
-    flight: Arc<Flight<V>>,
+    flight: Arc<Flight<K, V>>,
     /// Whether a hit has started it, which does not wait for it.
     pub(super) is_renewal: bool,
     /// Whether it is not to be asked for with others, as a load of the same key is late.
@@ -24,16 +23,16 @@ pub(crate) struct Load<K: Key, V: Cached> {
 }
 
 impl<K: Key, V: Cached> Load<K, V> {
-    pub(super) fn new(lane: Arc<Lane<K, V>>, key: K, flight: Arc<Flight<V>>) -> Self {
-        Self { lane, key, flight, is_renewal: false, goes_alone: false, landed: false }
+    pub(super) fn new(lane: Arc<Lane<K, V>>, flight: Arc<Flight<K, V>>) -> Self {
+        Self { lane, flight, is_renewal: false, goes_alone: false, landed: false }
     }
 
     pub(crate) fn key(&self) -> &K {
-        &self.key
+        &self.flight.key
     }
 
     /// The place of who has started it.
-    pub(crate) fn seat(&self) -> Seat<V> {
+    pub(crate) fn seat(&self) -> Seat<K, V> {
         Seat::first(self.flight.clone())
     }
 
@@ -47,7 +46,7 @@ impl<K: Key, V: Cached> Load<K, V> {
     /// Whether it is still to be run: one that has waited for longer than its deadline, and that nobody waits for any more, is not.
     pub(crate) fn is_wanted(&mut self) -> bool {
         let asked_until = self.flight.asked.saturating_add(micros(self.lane.limits.load_deadline));
-        if self.lane.time.now() > asked_until && self.lane.give_up_unwanted(&self.key, &self.flight) {
+        if self.lane.time.now() > asked_until && self.lane.give_up_unwanted(&self.flight) {
             self.landed = true;
         }
         !self.landed
@@ -72,7 +71,7 @@ impl<K: Key, V: Cached> Load<K, V> {
             Ok(value) => {
                 self.landed = true;
                 counters.count(Event::Loaded);
-                if !self.lane.store(&self.key, &self.flight, value.clone()) {
+                if !self.lane.store(&self.flight, value.clone()) {
                     counters.count(Event::RefusedAsStale);
                 }
                 self.flight.land(Ok(value));
@@ -86,7 +85,7 @@ impl<K: Key, V: Cached> Load<K, V> {
 
     fn fail(&mut self, error: Error) {
         self.landed = true;
-        self.lane.give_up(&self.key, &self.flight);
+        self.lane.give_up(&self.flight);
         self.flight.land(Err(error));
     }
 }

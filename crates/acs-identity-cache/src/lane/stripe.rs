@@ -24,17 +24,17 @@ impl<K, V> Stripe<K, V> {
 }
 
 /// The loads of each key that may still be stored: the last may be joined, others are older.
-pub(super) struct Flights<K, V>(HashMap<K, Vec<Arc<Flight<V>>>, RandomState>);
+pub(super) struct Flights<K, V>(HashMap<K, Vec<Arc<Flight<K, V>>>, RandomState>);
 
 impl<K: Key, V> Flights<K, V> {
-    pub(super) fn last(&self, key: &K) -> Option<&Arc<Flight<V>>> {
+    pub(super) fn last(&self, key: &K) -> Option<&Arc<Flight<K, V>>> {
         self.0.get(key)?.last()
     }
 
-    pub(super) fn add(&mut self, key: &K, flight: Arc<Flight<V>>) {
-        match self.0.get_mut(key) {
+    pub(super) fn add(&mut self, flight: Arc<Flight<K, V>>) {
+        match self.0.get_mut(&flight.key) {
             Some(older) => older.push(flight),
-            None => drop(self.0.insert(key.clone(), vec![flight])),
+            None => drop(self.0.insert(flight.key.clone(), vec![flight])),
         }
     }
 
@@ -44,23 +44,23 @@ impl<K: Key, V> Flights<K, V> {
     }
 
     /// Takes a flight out, if it is there, and on request those that are older.
-    pub(super) fn take_out(&mut self, key: &K, flight: &Arc<Flight<V>>, with_older: bool) -> bool {
-        let Some(of_key) = self.0.get_mut(key) else { return false };
+    pub(super) fn take_out(&mut self, flight: &Arc<Flight<K, V>>, with_older: bool) -> bool {
+        let Some(of_key) = self.0.get_mut(&flight.key) else { return false };
         let Some(at) = of_key.iter().position(|one| Arc::ptr_eq(one, flight)) else { return false };
         of_key.drain(if with_older { 0 } else { at }..=at);
         if of_key.is_empty() {
-            self.0.remove(key);
+            self.0.remove(&flight.key);
         }
         true
     }
 
     /// Takes a flight out that nobody waits for; whether it was so. Nobody joins it meanwhile, as this is under the lock.
-    pub(super) fn take_out_unwanted(&mut self, key: &K, flight: &Arc<Flight<V>>) -> bool {
-        let is_here = self.0.get(key).is_some_and(|of_key| of_key.iter().any(|one| Arc::ptr_eq(one, flight)));
+    pub(super) fn take_out_unwanted(&mut self, flight: &Arc<Flight<K, V>>) -> bool {
+        let is_here = self.0.get(&flight.key).is_some_and(|of_key| of_key.iter().any(|one| Arc::ptr_eq(one, flight)));
         // One is that of the load, and one is here.
         let is_unwanted = Arc::strong_count(flight) <= 1 + usize::from(is_here);
         if is_unwanted {
-            self.take_out(key, flight, false);
+            self.take_out(flight, false);
         }
         is_unwanted
     }

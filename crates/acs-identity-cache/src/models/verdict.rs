@@ -12,12 +12,9 @@ impl History {
         self.find_erased();
         let mut floors = Vec::new();
         // Nothing is kept until a late write can't be applied any more, but who joined a load from before may still get its answer.
-        let settled = self.late.iter().filter_map(|(id, order, task)| {
-            let told = self.clock_at(*self.ended.get(task)?);
-            Some((id, order, told + micros(bounds.write_deadline) + micros(bounds.load_deadline)))
-        });
-        let expired = self.expired.iter().map(|(id, order, at)| (id, order, *at));
-        for (id, order, at) in settled.chain(expired) {
+        for (id, order, task) in &self.late {
+            let Some(told) = self.ended.get(task).map(|ended| self.clock_at(*ended)) else { continue };
+            let at = told + micros(bounds.write_deadline) + micros(bounds.load_deadline);
             if let Some(from) = self.first_step_at(at) {
                 for what in [What::Id(id.clone()), What::Shown(id.clone())] {
                     floors.push(Floor { from, what, since: Since::Version(id.clone(), *order) });
@@ -107,8 +104,10 @@ impl History {
                     known.push(What::Fresh);
                 }
                 let floor = self.floor(read, &known, age.max(bounds.load_deadline), *stale);
-                self.held(id, read.end, &floor)
-                    .any(|version| version.order == (*revision, false) && version.customer.as_ref() == Some(customer))
+                !self.had_expired(id, *revision, read)
+                    && self.held(id, read.end, &floor).any(|version| {
+                        version.order == (*revision, false) && version.customer.as_ref() == Some(customer)
+                    })
             }
             (Answer::Absent, Asked::Id(id)) => {
                 let known = [What::All, What::Id(id.clone()), What::Fresh];
@@ -119,6 +118,12 @@ impl History {
             _ => false,
         };
         if fits { Ok(()) } else { Err(format!("{}: the answer may not be given: {read:?}", read.end)) }
+    }
+
+    /// Whether a mapping had expired when a read began. What it took the place of is no answer either, but only from the end of its write on.
+    fn had_expired(&self, id: &AcsId, revision: u64, read: &Read) -> bool {
+        let mut expired = self.expired.iter();
+        expired.any(|(of, order, at)| of == id && order.0 == revision && *at <= read.begun.clock)
     }
 
     fn may_fail(&self, read: &Read, kind: ErrorKind, bounds: &Bounds) -> bool {
@@ -177,7 +182,9 @@ impl History {
                     Some(revision) => version.order == (revision, false) && version.customer.as_ref() == Some(customer),
                     None => version.customer.as_ref() != Some(customer),
                 })
-            }) && items.iter().all(|(id, _)| self.versions.contains_key(id))
+            }) && items
+                .iter()
+                .all(|(id, revision)| self.versions.contains_key(id) && !self.had_expired(id, *revision, read))
         })
     }
 }
