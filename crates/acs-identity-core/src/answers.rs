@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::ops::Index;
 
+use foldhash::quality::RandomState;
+
 use crate::{AcsId, Error, ErrorKind, Resolution, Result};
 
 /// What a resolver says of one ACS ID: found, absent (`Ok(None)`), or failed. Three different things.
@@ -46,8 +48,17 @@ impl Answers {
         answers: impl IntoIterator<Item = (K, Answer)>,
         missing: &Answer,
     ) -> Self {
-        let answers: HashMap<Key<K>, Answer> = answers.into_iter().map(|(id, answer)| (Key(id), answer)).collect();
-        let each = ids.iter().map(|id| answers.get(id.as_str()).unwrap_or(missing).clone()).collect();
+        let answers: Vec<(K, Answer)> = answers.into_iter().collect();
+        // Many a source answers as it was asked, and then nothing has to be looked up.
+        let is_as_asked =
+            answers.len() == ids.len() && ids.iter().zip(&answers).all(|(id, (of, _))| id.as_str() == of.borrow());
+        let each = if is_as_asked {
+            answers.into_iter().map(|(_, answer)| answer).collect()
+        } else {
+            let answers: HashMap<Key<K>, Answer, RandomState> =
+                answers.into_iter().map(|(id, answer)| (Key(id), answer)).collect();
+            ids.iter().map(|id| answers.get(id.as_str()).unwrap_or(missing).clone()).collect()
+        };
         Self { ids: ids.to_vec(), each }
     }
 
@@ -74,7 +85,7 @@ impl Answers {
         if self.ids == asked {
             return Ok(self);
         }
-        let answers: HashMap<AcsId, Answer> = self.ids.into_iter().zip(self.each).collect();
+        let answers: HashMap<AcsId, Answer, RandomState> = self.ids.into_iter().zip(self.each).collect();
         let answer = |id: &AcsId| answers.get(id).cloned();
         let each: Option<Vec<Answer>> = asked.iter().map(answer).collect();
         let each = each.ok_or_else(|| Error::new(ErrorKind::Internal, "the resolver did not answer each ID"))?;

@@ -31,7 +31,7 @@ pub(crate) async fn resolve<D: Dialect>(store: &SqlStore<D>, id: &AcsId) -> Resu
 pub(crate) async fn resolve_many<D: Dialect>(
     store: &SqlStore<D>,
     ids: &[AcsId],
-) -> Result<Vec<(String, Answer)>, Failure> {
+) -> Result<Vec<(AcsId, Answer)>, Failure> {
     let mut seen = HashSet::with_capacity(ids.len());
     let distinct: Arc<[AcsId]> = ids.iter().filter(|id| seen.insert(*id)).cloned().collect();
     let read = move |store: SqlStore<D>, state| {
@@ -44,7 +44,7 @@ pub(crate) async fn resolve_many<D: Dialect>(
             let host = store.host_time();
             let answer = |row| {
                 let answer = record::resolution(row, host).map_err(Error::from);
-                Ok((record::raw_acs_id(row)?.to_owned(), answer))
+                Ok((record::acs_id(row)?, answer))
             };
             rows.iter().map(answer).collect()
         }
