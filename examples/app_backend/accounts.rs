@@ -62,6 +62,9 @@ impl Accounts {
     }
 
     /// A new ACS user for the customer; or that of another process, which was faster. The oldest mapping counts, in all processes.
+    ///
+    /// An `OutcomeUnknown` of ACS may leave a user behind whose ID nobody knows. It costs nothing and nobody can use it, so the customer
+    /// is asked to try again all the same, and each try may leave one more.
     async fn create(&self, customer: &CustomerId) -> Result<AcsId> {
         let mine = self.client.create_user(None).await?.id;
         if let Err(error) = self.link(&mine, customer).await {
@@ -119,7 +122,8 @@ async fn first_user(store: &impl MappingStore, customer: &CustomerId) -> Result<
 }
 
 /// Whether ACS says that it does not have that user. Any other error, another 404 included, is one: a proxy in between that is set up
-/// wrongly must not make anybody lose a user.
+/// wrongly must not make anybody lose a user. A 401 is one, too: a wrong key is answered with it, besides perhaps a user who is gone.
+/// Whoever sees an account that cannot be deleted for it, with the key being right, unlinks its mappings by hand.
 fn is_gone(error: &Error) -> bool {
     ServiceError::of(error).is_some_and(|service| (service.status(), service.code()) == (404, "IdentityNotFound"))
 }

@@ -24,7 +24,7 @@ Options:
 
 Environment:
   WEBHOOK_SECRET           What Event Grid has to send to POST /events, in the header x-webhook-secret or as ?secret=…,
-                           at least 16 characters [default: a random one, which is printed]
+                           at least 16 characters of ASCII [default: a random one, which is printed]
 
 Ctrl-C or SIGTERM ends it, after the requests under way.
 ";
@@ -62,12 +62,18 @@ impl Options {
             return Err(format!("--database is missing: {why}; see --help").into());
         }
         if let Some(secret) = env::var_os("WEBHOOK_SECRET") {
-            let secret = secret.into_string().ok().filter(|text| text.len() >= MIN_SECRET);
-            let secret = secret.ok_or_else(|| format!("WEBHOOK_SECRET needs at least {MIN_SECRET} characters"))?;
-            options.webhook_secret = Some(secret);
+            let secret = secret.into_string().ok().filter(|text| text.len() >= MIN_SECRET && is_sendable(text));
+            options.webhook_secret = Some(secret.ok_or_else(|| {
+                format!("WEBHOOK_SECRET needs at least {MIN_SECRET} characters, of ASCII, and no blank or new line at its ends")
+            })?);
         }
         Ok(Some(options))
     }
+}
+
+/// Whether a header can hold it as it is, without losing blanks at its ends.
+fn is_sendable(text: &str) -> bool {
+    text.trim() == text && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
 }
 
 fn port(text: &OsStr) -> Result<u16, Failure> {

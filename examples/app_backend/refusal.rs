@@ -25,6 +25,10 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
     }
 
+    pub(crate) fn wrong_json() -> Self {
+        Self::bad_request("the body is not the JSON that this path takes")
+    }
+
     pub(crate) fn no_session() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "no_session", "sign in, and send `Authorization: Bearer <session>`")
     }
@@ -95,7 +99,7 @@ impl From<JsonRejection> for Refusal {
                 Self::new(rejection.status(), "unsupported_media_type", "send `Content-Type: application/json`")
             }
             StatusCode::PAYLOAD_TOO_LARGE => too_large(),
-            _ => Self::bad_request("the body is not the JSON that this path takes"),
+            _ => Self::wrong_json(),
         }
     }
 }

@@ -13,7 +13,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
 use crate::access::Session;
@@ -29,7 +30,8 @@ const MAX_ROSTER: usize = 250;
 /// How long a request may take, its body included.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-type Body<T> = Result<Json<T>, JsonRejection>;
+/// An object, and not an array of the same values, which serde would take for one.
+type Body = Result<Json<Map<String, Value>>, JsonRejection>;
 
 pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
@@ -62,8 +64,8 @@ struct Credentials {
     password: String,
 }
 
-async fn login(State(app): State<Arc<App>>, body: Body<Credentials>) -> Result<Json<Value>, Refusal> {
-    let Json(Credentials { customer_id, password }) = body?;
+async fn login(State(app): State<Arc<App>>, body: Body) -> Result<Json<Value>, Refusal> {
+    let Credentials { customer_id, password } = fields(body)?;
     let customer = CustomerId::new(customer_id).map_err(|error| Refusal::bad_request(error.message()))?;
     if !app.users.check(&customer, &password) {
         return Err(Refusal::wrong_credentials());
@@ -105,8 +107,8 @@ struct Roster {
 }
 
 /// The same for all members of a thread or a call at once.
-async fn roster(State(app): State<Arc<App>>, _: Session, body: Body<Roster>) -> Result<Json<Value>, Refusal> {
-    let Json(Roster { acs_ids }) = body?;
+async fn roster(State(app): State<Arc<App>>, _: Session, body: Body) -> Result<Json<Value>, Refusal> {
+    let Roster { acs_ids } = fields(body)?;
     if acs_ids.len() > MAX_ROSTER {
         return Err(Refusal::bad_request(format!("a roster has at most {MAX_ROSTER} ACS IDs")));
     }
@@ -141,6 +143,11 @@ async fn delete_account(State(app): State<Arc<App>>, session: Session) -> Result
 async fn customers(app: &App, ids: &[AcsId]) -> Result<Vec<Option<CustomerId>>, Refusal> {
     let answers = app.mappings().resolve_many(ids).await;
     answers.into_iter().map(|answer| Ok(answer?.map(|found| found.customer_id().clone()))).collect()
+}
+
+fn fields<T: DeserializeOwned>(body: Body) -> Result<T, Refusal> {
+    let Json(object) = body?;
+    serde_json::from_value(Value::Object(object)).map_err(|_| Refusal::wrong_json())
 }
 
 fn parse(acs_id: &str) -> Result<AcsId, Refusal> {

@@ -53,6 +53,6 @@ fn handshake(body: &[u8]) -> Result<Json<Value>, Refusal> {
     let event = delivery.get(0).unwrap_or(&delivery);
     match &event["data"]["validationCode"] {
         Value::String(code) if event["eventType"] == VALIDATION => Ok(Json(json!({ "validationResponse": code }))),
-        _ => Err(Refusal::bad_request("the validation event has no validationCode")),
+        _ => Err(Refusal::bad_request("a validation event comes alone and with a validationCode")),
     }
 }

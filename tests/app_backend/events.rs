@@ -59,6 +59,10 @@ async fn the_handshake_is_answered_with_the_code_and_no_address_is_fetched() {
     for data in [json!({ "validationUrl": url }), json!({ "validationCode": 7 }), Value::Null] {
         assert_eq!(server.deliver(&event(data)).await.refusal(), (400, "bad_request"));
     }
+    // It comes alone: what else there is would be lost.
+    let two = server.deliver(&json!([{ "id": "1", "eventType": "X" }, right[0]])).await;
+    assert_eq!(two.refusal(), (400, "bad_request"));
+    assert!(two.body["error"]["message"].as_str().expect("words").contains("alone"), "{two:?}");
     // Not without the secret, either.
     let body = right.to_string();
     assert_eq!(server.send("POST", "/events", &[], body.as_bytes()).await.status, 401);

@@ -109,6 +109,8 @@ async fn what_is_wrong_with_a_request_is_told_in_json() {
         ("POST", "/login", &[], b"{}", (415, "unsupported_media_type")),
         ("POST", "/login", &[json], b"{}", (400, "bad_request")),
         ("POST", "/login", &[json], b"{", (400, "bad_request")),
+        ("POST", "/login", &[json], br#"["alice@contoso.com", "correct-horse"]"#, (400, "bad_request")),
+        ("POST", "/roster", &[json, ("authorization", &bearer)], br#"[["8:acs:r_u"]]"#, (400, "bad_request")),
         ("POST", "/login", &[json], &large, (413, "too_large")),
         ("GET", "/users/%ff", &[("authorization", &bearer)], b"", (400, "bad_request")),
         ("GET", "/users/%07", &[("authorization", &bearer)], b"", (400, "bad_request")),
@@ -223,8 +225,13 @@ async fn it_is_refused_in_one_sentence_what_it_cannot_do() {
         let refusal = run.refusal();
         assert!(refusal.contains(told) && !refusal.contains("hidden"), "{refusal}");
     }
-    let run = Run::from(example(&["--port", "0"]).env("WEBHOOK_SECRET", "short").output().await.expect("it runs"));
-    assert!(run.refusal().contains("WEBHOOK_SECRET needs at least 16 characters"), "{run:?}");
+    // What no header can hold as it is would never be right.
+    for secret in
+        ["short", &"é".repeat(8), &"é".repeat(16), &" ".repeat(20), "a secret from a file\n", " a secret, indented"]
+    {
+        let run = Run::from(example(&["--port", &port]).env("WEBHOOK_SECRET", secret).output().await.expect("it runs"));
+        assert!(run.refusal().contains("WEBHOOK_SECRET needs at least 16 characters"), "{secret:?}: {run:?}");
+    }
     let mut real = example(&["--port", "0"]);
     real.env("ACS_CONNECTION_STRING", "endpoint=https://hidden/;accesskey=hidden");
     let run = Run::from(real.output().await.expect("it runs"));

@@ -5,12 +5,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use azure_core::Uuid;
-use azure_core::error::Error as TransportError;
+use azure_core::http::headers::CLIENT_REQUEST_ID;
+use azure_core::http::{RawResponse, Request};
+use azure_core::time::OffsetDateTime;
 use hyper::http::uri::PathAndQuery;
 use hyper_util::client::legacy::connect::CaptureConnection;
 use tokio::time::Instant;
 
-use crate::error::{CallInfo, Cause, Effect, Failure};
+use crate::ServiceError;
+use crate::error::{CallInfo, Effect, Failure};
 use crate::scrubber::Scrubber;
 
 /// What the policies have to know of the call that a request belongs to.
@@ -82,10 +85,15 @@ impl Call {
         self.state().not_before.take()
     }
 
-    /// A try that has to be over by `end`.
-    pub(crate) fn begin(&self, end: Instant) {
+    /// A try that has to be over by `end`; `false` if there is no time left for one.
+    pub(crate) fn begin(&self, end: Instant) -> bool {
         let mut state = self.state();
+        if Instant::now() >= self.deadline {
+            state.last.get_or_insert(Failure::OutOfTime(Stage::Preparing));
+            return false;
+        }
         (state.open, state.progress, state.end) = (true, Progress::Preparing, Some(end));
+        true
     }
 
     /// When the try that is under way has to be over.
@@ -122,38 +130,39 @@ impl Call {
         wait >= left || (state.uncertain && self.info.effect == Effect::Once)
     }
 
+    /// What an answer to the request says that is no success.
+    pub(crate) fn told(&self, request: &Request, response: &RawResponse) -> ServiceError {
+        let client_request_id = request.headers().get_optional_str(&CLIENT_REQUEST_ID).map(str::to_owned);
+        ServiceError::read(response, client_request_id, &self.scrubber, OffsetDateTime::now_utc())
+    }
+
     pub(crate) fn succeeded(&self) {
         let mut state = self.state();
         (state.open, state.last) = (false, None);
     }
 
-    /// Why the call failed, once no further try is made.
-    pub(crate) fn error(&self, error: Option<&TransportError>) -> acs_identity_core::Error {
+    /// Why the call failed, once no further try is made: as the last one did, or for what else there is, outside of all tries or
+    /// with one still under way.
+    pub(crate) fn error(&self, otherwise: impl FnOnce(Stage) -> Failure) -> acs_identity_core::Error {
         let mut state = self.state();
         let stage = state.stage();
-        let failure = match (state.last.take().filter(|_| !state.open), error) {
-            (Some(last), _) => last,
-            // Outside of all tries: in another policy, or in the body of an answer.
-            (None, Some(error)) => {
-                state.uncertain |= stage == Stage::Sent;
-                let source = Cause::of(error, &self.scrubber);
-                match stage {
-                    Stage::Sent => Failure::Cut { source },
-                    Stage::Preparing | Stage::Connecting => Failure::NotSent { transient: false, source },
-                }
-            }
-            // The deadline came while a try was under way.
-            (None, None) => {
-                state.uncertain |= stage == Stage::Sent;
-                Failure::OutOfTime(stage)
-            }
-        };
+        // One that was not sent yet has no more to tell than the one before.
+        let last = state.last.take().filter(|_| !state.open || stage != Stage::Sent);
+        let failure = last.unwrap_or_else(|| {
+            state.uncertain |= stage == Stage::Sent;
+            otherwise(stage)
+        });
         failure.into_error(&self.info, state.uncertain)
     }
 
     /// The error of an answer that is a success and can't be read.
     pub(crate) fn unreadable(&self, what: &'static str) -> acs_identity_core::Error {
         Failure::Answer(what).into_error(&self.info, self.info.effect != Effect::None)
+    }
+
+    /// The error of an answer that is a success, can be read, and would be the same the next time.
+    pub(crate) fn unacceptable(&self, what: &'static str) -> acs_identity_core::Error {
+        Failure::Answer(what).into_error(&self.info, false)
     }
 }
 
@@ -166,5 +175,21 @@ fn jitter(wait: Duration) -> Duration {
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call").field("info", &self.info).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_that_ends_before_the_deadline_is_not_drawn_out_beyond_it() {
+        let info = CallInfo { operation: "issue_token", effect: Effect::None, of_user: true, signed: true };
+        for _ in 0..100 {
+            let deadline = Instant::now() + Duration::from_secs(100);
+            let call = Call::new(info, PathAndQuery::from_static("/"), Scrubber::default(), deadline);
+            assert!(!call.failed(Failure::OutOfTime(Stage::Sent), false, Some(Duration::from_secs(99))));
+            assert!(call.not_before().is_some_and(|instant| instant < deadline));
+        }
     }
 }

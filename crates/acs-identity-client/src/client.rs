@@ -20,9 +20,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
 
-use crate::call::Call;
+use crate::call::{Call, Stage};
 use crate::endpoint::{Endpoint, segment};
-use crate::error::{CallInfo, Effect};
+use crate::error::{CallInfo, Cause, Effect, Failure};
 use crate::models::Object;
 use crate::retry::{RetryGuard, pipeline_options};
 use crate::scrubber::Scrubber;
@@ -187,7 +187,7 @@ impl IdentityClient {
     pub(crate) async fn send<B: Serialize>(
         &self,
         operation: Operation<'_, B>,
-        options: ClientMethodOptions<'_>,
+        options: &ClientMethodOptions<'_>,
     ) -> Result<Answer> {
         let inner = &*self.0;
         let (before, user, after) = match operation.target {
@@ -234,13 +234,25 @@ impl IdentityClient {
             );
         }
 
-        let context = options.context.with_value(Arc::clone(&call));
+        let context = options.context.to_borrowed().with_value(Arc::clone(&call));
         // Checked here, where it is known what a failure means.
         let unchecked = PipelineSendOptions { skip_checks: true, ..Default::default() };
         match timeout_at(deadline, inner.pipeline.send(&context, &mut request, Some(unchecked))).await {
             Ok(Ok(response)) if response.status().is_success() => Ok(Answer { call, response }),
-            Ok(Ok(_)) | Err(_) => Err(call.error(None)),
-            Ok(Err(error)) => Err(call.error(Some(&error))),
+            // By the service, or by another policy in its place.
+            Ok(Ok(response)) => {
+                let service = Box::new(call.told(&request, &response));
+                Err(call.error(|_| Failure::Service { info, service }))
+            }
+            // By another policy, or in the body of an answer.
+            Ok(Err(error)) => {
+                let source = Cause::of(&error, &call.scrubber);
+                Err(call.error(|stage| match stage {
+                    Stage::Sent => Failure::Cut { source },
+                    Stage::Preparing | Stage::Connecting => Failure::NotSent { transient: false, source },
+                }))
+            }
+            Err(_) => Err(call.error(Failure::OutOfTime)),
         }
     }
 }
@@ -265,6 +277,11 @@ impl Answer {
     /// The error for a body in which something is missing.
     pub(crate) fn unreadable(&self, what: &'static str) -> Error {
         self.call.unreadable(what)
+    }
+
+    /// The error for a body that says what it should not, and would again.
+    pub(crate) fn unacceptable(&self, what: &'static str) -> Error {
+        self.call.unacceptable(what)
     }
 }
 

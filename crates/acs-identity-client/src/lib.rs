@@ -6,7 +6,8 @@
 //! crate `acs-identity`, feature `client`.
 //!
 //! No ACS ID, custom ID, token or key is in any log, trace, `Debug` or error of this crate, but for IDs that the service itself names in
-//! an error without having been sent them; in those of a transport or a credential of your own may be.
+//! an error without having been sent them; in those of a transport or a credential of your own may be. Of a success `azure_core` logs,
+//! at its level of debugging, a few headers such as `x-ms-request-id` as the service has sent them.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod api_version;

@@ -7,7 +7,7 @@ use azure_core::http::Method;
 use crate::api_version::Feature;
 use crate::client::{Answer, Operation, Target};
 use crate::error::Effect;
-use crate::models::{CreateRequest, Created, ExchangeRequest, IssueRequest, WireToken, WireUser};
+use crate::models::{CreateRequest, Created, CreatedWithToken, ExchangeRequest, IssueRequest, WireToken, WireUser};
 use crate::{
     IdentityClient, IdentityClientCreateUserAndTokenOptions, IdentityClientCreateUserOptions,
     IdentityClientDeleteUserOptions, IdentityClientExchangeTeamsUserTokenOptions, IdentityClientGetUserOptions,
@@ -31,22 +31,26 @@ impl IdentityClient {
     /// call with that custom ID, and nobody can make good for it: see to it that only one is under way. This call itself does not
     /// repeat a try before the one before has had its [`try_timeout`](crate::IdentityClientOptions::try_timeout) twice over.
     ///
+    /// It is not documented which custom IDs ACS takes for the same. If one comes back in another case or without blanks at its ends,
+    /// that is the user's, and [`User::custom_id`] has it as ACS does; so do not tell customers apart by these alone.
+    ///
     /// Needs api-version 2021-03-07; custom IDs, 2025-03-02-preview.
     ///
     /// # Errors
     /// As [all methods](Self#errors). `InvalidInput` for a custom ID of more than 256 characters, `Conflict` for one with several
-    /// users, `OutcomeUnknown` if a user may have been made; with a custom ID, repeat the call after a while.
+    /// users, `OutcomeUnknown` if a user may have been made; with a custom ID, repeat the call after a while. `Internal` if the
+    /// service answers with the user of another custom ID, as it would again.
     pub async fn create_user(&self, options: Option<IdentityClientCreateUserOptions<'_>>) -> Result<User> {
         let options = options.unwrap_or_default();
         let custom_id = self.custom_id(options.custom_id.as_ref())?;
         let body =
             custom_id.map(|_| CreateRequest { custom_id, create_token_with_scopes: None, expires_in_minutes: None });
-        let answer = self.send(create("create_user", custom_id, body), options.method_options).await?;
+        let answer = self.send(create("create_user", custom_id, body), &options.method_options).await?;
         made(&answer, answer.read::<Created>()?.identity.0, options.custom_id)
     }
 
     /// Makes a user and its first token in one call. Otherwise as [`create_user`](Self::create_user) and
-    /// [`issue_token`](Self::issue_token).
+    /// [`issue_token`](Self::issue_token), which is called where the service answers with the user alone.
     ///
     /// Needs api-version 2021-03-07; a lifetime, 2022-10-01; scopes with `join`, 2023-10-01; custom IDs, 2025-03-02-preview.
     ///
@@ -64,10 +68,17 @@ impl IdentityClient {
             create_token_with_scopes: Some(scope::texts(scopes, self.api_version())?),
             expires_in_minutes: self.minutes(options.expires_in_minutes)?,
         };
-        let answer = self.send(create("create_user_and_token", custom_id, Some(body)), options.method_options).await?;
-        let created: Created = answer.read()?;
-        let token = created.access_token.ok_or_else(|| answer.unreadable("it has no token"))?;
-        Ok(UserAndToken { user: made(&answer, created.identity.0, options.custom_id)?, token: token.0.into() })
+        let answer = self.send(create("create_user_and_token", custom_id, Some(body)), &options.method_options).await?;
+        if let Ok(created) = answer.read::<CreatedWithToken>() {
+            let user = made(&answer, created.identity.0, options.custom_id)?;
+            return Ok(UserAndToken { user, token: created.access_token.0.into() });
+        }
+        // The user must not get lost.
+        let user = made(&answer, answer.read::<Created>()?.identity.0, options.custom_id)?;
+        let (expires_in_minutes, method_options) = (options.expires_in_minutes, options.method_options);
+        let again = IdentityClientIssueTokenOptions { expires_in_minutes, method_options };
+        let token = self.issue_token(&user.id, scopes, Some(again)).await;
+        Ok(UserAndToken { user, token: token.map_err(|_| answer.unreadable("it has no token"))? })
     }
 
     /// Gives a user an access token. Tokens that it has already stay valid.
@@ -98,7 +109,7 @@ impl IdentityClient {
             body: Some(body),
             private: Vec::new(),
         };
-        token(&self.send(operation, options.method_options).await?)
+        token(&self.send(operation, &options.method_options).await?)
     }
 
     /// Revokes all tokens of a user. It takes up to 15 minutes until all of ACS knows.
@@ -120,7 +131,7 @@ impl IdentityClient {
             body: NO_BODY,
             private: Vec::new(),
         };
-        self.send(operation, options.unwrap_or_default().method_options).await.map(drop)
+        self.send(operation, &options.unwrap_or_default().method_options).await.map(drop)
     }
 
     /// Deletes a user, with its tokens and all that ACS keeps of it. There is no way back.
@@ -140,7 +151,7 @@ impl IdentityClient {
             body: NO_BODY,
             private: Vec::new(),
         };
-        match self.send(operation, options.unwrap_or_default().method_options).await {
+        match self.send(operation, &options.unwrap_or_default().method_options).await {
             // A try before, whose answer got lost, may have deleted the user; gone it is in any case.
             Err(error)
                 if error.kind() == ErrorKind::OutcomeUnknown
@@ -169,7 +180,7 @@ impl IdentityClient {
             body: NO_BODY,
             private: Vec::new(),
         };
-        let answer = self.send(operation, options.unwrap_or_default().method_options).await?;
+        let answer = self.send(operation, &options.unwrap_or_default().method_options).await?;
         let found = answer.read::<WireUser>()?.read().map_err(|error| error.in_operation("get_user"))?;
         if found.id != *user {
             return Err(answer.unreadable("it is about another user"));
@@ -203,7 +214,7 @@ impl IdentityClient {
             body: Some(ExchangeRequest { token: secret, app_id, user_id }),
             private: vec![secret, app_id, user_id],
         };
-        token(&self.send(operation, options.unwrap_or_default().method_options).await?)
+        token(&self.send(operation, &options.unwrap_or_default().method_options).await?)
     }
 
     fn custom_id<'a>(&self, custom_id: Option<&'a CustomerId>) -> Result<Option<&'a str>> {
@@ -244,7 +255,7 @@ fn create<'a>(
 }
 
 fn made(answer: &Answer, user: WireUser, custom_id: Option<CustomerId>) -> Result<User> {
-    user.made_with(custom_id).ok_or_else(|| answer.unreadable("it is about another custom ID"))
+    user.made_with(custom_id).ok_or_else(|| answer.unacceptable("it is about another custom ID, and would be again"))
 }
 
 fn token(answer: &Answer) -> Result<AccessToken> {

@@ -7,8 +7,9 @@ use acs_identity_core::{AcsId, CustomerId, Error, Redacted, Result};
 use azure_core::credentials::{AccessToken, Secret};
 use azure_core::time::{OffsetDateTime, parse_rfc3339};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 /// A user of ACS, as the Identity service knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,9 +17,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub struct User {
     /// The user's ACS ID.
     pub id: AcsId,
-    /// The application's own ID, if the user was made with one and the api-version has them.
+    /// The application's own ID, if the user was made with one and the api-version has them; as the service has it.
     pub custom_id: Option<CustomerId>,
-    /// When the user was last given a token, where the api-version tells.
+    /// When the user was last given a token, where the service tells in the documented form.
     pub last_token_issued_at: Option<OffsetDateTime>,
 }
 
@@ -63,7 +64,13 @@ pub(crate) struct ExchangeRequest<'a> {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Created {
     pub(crate) identity: Object<WireUser>,
-    pub(crate) access_token: Option<Object<WireToken>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CreatedWithToken {
+    pub(crate) identity: Object<WireUser>,
+    pub(crate) access_token: Object<WireToken>,
 }
 
 /// What is a JSON object on the wire, and not an array of the same values, which serde would take, too.
@@ -95,12 +102,14 @@ pub(crate) struct WireUser {
     id: AcsId,
     /// Made elsewhere, it may be one that is no customer ID here.
     custom_id: Option<String>,
+    #[serde(default, deserialize_with = "if_readable")]
     last_token_issued_at: Option<Time>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct WireToken {
+    #[serde(deserialize_with = "not_empty")]
     token: Secret,
     expires_on: Time,
 }
@@ -117,12 +126,29 @@ impl TryFrom<String> for Time {
     }
 }
 
+/// A user must not get lost for a time.
+fn if_readable<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Option<Time>, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(from)?).ok())
+}
+
+fn not_empty<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Secret, D::Error> {
+    let token = String::deserialize(from)?;
+    if token.is_empty() { Err(D::Error::custom("an empty token")) } else { Ok(token.into()) }
+}
+
+/// Whether a custom ID is the one that was sent. It is not documented what the service takes for the same; one that comes back
+/// in other letters or without the blanks at its ends can be nobody else's.
+fn is_same(found: &CustomerId, sent: &CustomerId) -> bool {
+    let plain = |id: &CustomerId| id.as_str().trim().to_lowercase();
+    found == sent || plain(found) == plain(sent)
+}
+
 impl WireUser {
     /// The user, who was made with this custom ID; `None` if it is the user of another one.
     pub(crate) fn made_with(self, sent: Option<CustomerId>) -> Option<User> {
         let found = self.custom_id.as_deref().map(CustomerId::new);
         let custom_id = match (found, sent) {
-            (Some(Ok(found)), Some(sent)) if found != sent => return None,
+            (Some(Ok(found)), Some(sent)) if !is_same(&found, &sent) => return None,
             (Some(Ok(found)), _) => Some(found),
             // The user must not get lost.
             (Some(Err(_)), sent) => sent,
@@ -187,8 +213,8 @@ mod tests {
     fn a_recorded_answer_is_read_to_the_last_digit() {
         let body = r#"{"identity": {"id": "8:acs:r_u", "new": 1}, "accessToken": {"token": "secret-token",
             "expiresOn": "2023-06-28T07:30:11.8919724\u002B00:00"}}"#;
-        let created: Created = serde_json::from_str(body).unwrap();
-        let token = AccessToken::from(created.access_token.unwrap().0);
+        let created: CreatedWithToken = serde_json::from_str(body).unwrap();
+        let token = AccessToken::from(created.access_token.0);
         assert_eq!(token.expires_on.unix_timestamp_nanos(), 1_687_937_411_891_972_400);
         assert_eq!(created.identity.0.read().unwrap().custom_id, None);
         assert!(!format!("{token:?}").contains("secret"));

@@ -39,7 +39,7 @@ pub struct IdentityClientOptions {
     /// longer wait (`Retry-After` and its like, with any status that is tried again), after that time and up to a quarter more;
     /// if that is not before the deadline, not at all.
     ///
-    /// The policies see an address without ACS IDs, and requests before they are signed. A transport sees both. It has to report
+    /// The policies see an address without ACS IDs, which they cannot change, and requests before they are signed. A transport sees both. It has to report
     /// [`Connection`](azure_core::error::ErrorKind::Connection) only if nothing was sent: creating a user is tried again then.
     /// All else that befalls a call once a transport of your own has it counts as sent, and whether `localhost` is this machine is
     /// for it to see to.
@@ -61,8 +61,8 @@ impl Default for IdentityClientOptions {
 /// Options of [`IdentityClient::create_user`](crate::IdentityClient::create_user).
 #[derive(Debug, Clone, Default)]
 pub struct IdentityClientCreateUserOptions<'a> {
-    /// The application's own ID, of 1 to 256 characters, kept by ACS with the user: the same again is answered with the same
-    /// user. Needs an api-version that has it. An ID that says nothing to others keeps e-mail addresses out of ACS.
+    /// The application's own ID, of 1 to 256 characters within its 512 bytes, kept by ACS with the user: the same again is answered
+    /// with the same user. Needs an api-version that has it. An ID that says nothing to others keeps e-mail addresses out of ACS.
     pub custom_id: Option<CustomerId>,
     /// What all methods on `azure_core` have: the context.
     pub method_options: ClientMethodOptions<'a>,

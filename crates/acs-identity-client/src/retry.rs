@@ -5,13 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use azure_core::error::{Error as TransportError, ErrorKind as TransportKind};
-use azure_core::http::headers::CLIENT_REQUEST_ID;
 use azure_core::http::policies::{Policy, PolicyResult, RetryHeaders};
 use azure_core::http::{AsyncRawResponse, Context, PipelineOptions, RawResponse, Request, StatusCode};
-use azure_core::time::OffsetDateTime;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::ServiceError;
 use crate::call::{Call, Stage};
 use crate::error::{Cause, Effect, Failure};
 
@@ -43,7 +40,9 @@ impl Policy for RetryGuard {
             sleep_until(instant).await;
         }
         let end = call.deadline.min(Instant::now() + self.try_timeout);
-        call.begin(end);
+        if !call.begin(end) {
+            return Err(TransportError::with_message(TransportKind::Other, "out of time"));
+        }
         let result = timeout_at(end, next[0].send(context, request, &next[1..])).await;
         let (stop, result) = match result {
             Ok(Ok(response)) if response.status().is_success() => {
@@ -80,9 +79,7 @@ impl RetryGuard {
 
     /// Notes an answer that is no success; whether another try makes no sense.
     fn refused(&self, call: &Call, request: &Request, response: &RawResponse) -> bool {
-        let now = OffsetDateTime::now_utc();
-        let client_request_id = request.headers().get_optional_str(&CLIENT_REQUEST_ID).map(str::to_owned);
-        let service = ServiceError::read(response, client_request_id, &call.scrubber, now);
+        let service = call.told(request, response);
         let status = response.status();
         // Anything may have happened before the service, or what is in front of it, gave up.
         let uncertain = status == StatusCode::RequestTimeout || status.is_server_error();

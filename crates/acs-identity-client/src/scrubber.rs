@@ -51,7 +51,7 @@ impl Scrubber {
         parts
     }
 
-    /// The text without private ones, without control characters, and with so many characters at most. Of a text that is much longer,
+    /// The text without private ones, without characters that begin lines or turn the direction of writing, and with so many characters at most. Of a text that is much longer,
     /// only the beginning is looked at.
     pub(crate) fn scrub(&self, text: &str, max: usize) -> String {
         let parts = self.parts();
@@ -80,8 +80,14 @@ impl Scrubber {
             done = done.max(to);
         }
         shown.push_str(text.get(done..end).unwrap_or_default());
-        shown.chars().take(max).map(|one| if one.is_control() { ' ' } else { one }).collect()
+        shown.chars().take(max).map(|one| if is_layout(one) { ' ' } else { one }).collect()
     }
+}
+
+/// Whether it changes how the text around it is shown.
+fn is_layout(one: char) -> bool {
+    one.is_control()
+        || matches!(one, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The bytes of a text, in small letters as far as they are ASCII, and from where in the text each is.
@@ -190,6 +196,8 @@ mod tests {
     #[test]
     fn texts_are_cut_and_have_one_line() {
         assert_eq!(Scrubber::default().scrub("a\nü\u{0}cd", 4), "a ü ");
+        // Those that turn the direction of what follows make a text look like another one.
+        assert_eq!(Scrubber::default().scrub("a\u{202e}b\u{2066}c\u{200f}d\u{2028}e\u{61c}f", 99), "a b c d e f");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use acs_identity_core::Error;
 use azure_core::http::RawResponse;
 use azure_core::http::headers::{HeaderName, Headers, RETRY_AFTER, RETRY_AFTER_MS, X_MS_RETRY_AFTER_MS};
 use azure_core::time::{OffsetDateTime, parse_rfc7231};
-use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::scrubber::Scrubber;
 
@@ -29,34 +29,19 @@ pub struct ServiceError {
 }
 
 /// A code and what it means, with its particulars.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ErrorDetail {
     /// A code for programs, such as `ValidationError`.
-    #[serde(default, deserialize_with = "null_is_default")]
     pub code: String,
     /// A sentence for people, in English.
-    #[serde(default, deserialize_with = "null_is_default")]
     pub message: String,
     /// What of the request it is about.
-    #[serde(default)]
     pub target: Option<String>,
     /// Its parts.
-    #[serde(default, deserialize_with = "details")]
     pub details: Vec<ErrorDetail>,
     /// A closer reason.
-    #[serde(default, rename = "innererror")]
     pub inner: Option<Box<ErrorDetail>>,
-}
-
-/// A field that is null tells as much as one that is not there.
-fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(from)?.unwrap_or_default())
-}
-
-fn details<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ErrorDetail>, D::Error> {
-    let details: Vec<Option<ErrorDetail>> = null_is_default(from)?;
-    Ok(details.into_iter().flatten().collect())
 }
 
 const MS_CV: HeaderName = HeaderName::from_static("ms-cv");
@@ -135,16 +120,11 @@ impl ServiceError {
         scrubber: &Scrubber,
         now: OffsetDateTime,
     ) -> Self {
-        #[derive(Deserialize)]
-        struct Body {
-            error: ErrorDetail,
-        }
         let headers = response.headers();
         let text = |name: &HeaderName| headers.get_optional_str(name).map(|text| scrubber.scrub(text, MAX_TEXT));
-        let body: Option<Body> = serde_json::from_slice(response.body()).ok();
         Self {
             status: response.status().into(),
-            error: body.map(|body| scrubbed(body.error, scrubber, &mut { MAX_PARTS })),
+            error: said(response.body()).and_then(|said| detail(said, scrubber, &mut { MAX_PARTS })),
             request_id: text(&REQUEST_ID).or_else(|| text(&MS_CV)),
             client_request_id,
             retry_after: retry_after(headers, now),
@@ -166,7 +146,9 @@ fn retry_after(headers: &Headers, now: OffsetDateTime) -> Option<Duration> {
     if let Some(seconds) = number(text) {
         return Some(Duration::from_secs(seconds));
     }
-    Some((date(headers, &RETRY_AFTER)? - now).try_into().unwrap_or_default())
+    // Both by the same clock, which may not be this machine's.
+    let answered = date(headers, &DATE).unwrap_or(now);
+    Some((date(headers, &RETRY_AFTER)? - answered).try_into().unwrap_or_default())
 }
 
 /// One that is too large is as good as the largest.
@@ -180,25 +162,61 @@ fn date(headers: &Headers, name: &HeaderName) -> Option<OffsetDateTime> {
     parse_rfc7231(headers.get_optional_str(name)?).ok()
 }
 
-/// Without what is private, and with so many parts at most. A known code is no more than itself, whatever a private text is.
-fn scrubbed(error: ErrorDetail, scrubber: &Scrubber, parts: &mut usize) -> ErrorDetail {
+/// The headers without what is private, for those who log them; but for times, which are read once more.
+pub(crate) fn scrubbed(headers: &Headers, scrubber: &Scrubber) -> Headers {
+    const TIMES: [HeaderName; 4] = [DATE, RETRY_AFTER, RETRY_AFTER_MS, X_MS_RETRY_AFTER_MS];
+    let mut scrubbed = Headers::new();
+    for (name, value) in headers.iter() {
+        let text = value.as_str();
+        let is_time = TIMES.contains(name) && (number(text).is_some() || parse_rfc7231(text).is_ok());
+        let value = if is_time { text.to_owned() } else { scrubber.scrub(text, MAX_TEXT) };
+        scrubbed.insert(name.clone(), value);
+    }
+    scrubbed
+}
+
+/// What a body says of an error.
+fn said(body: &[u8]) -> Option<Value> {
+    let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
+    match serde_json::from_slice(body).ok()? {
+        Value::Object(mut fields) => fields.remove("error"),
+        _ => None,
+    }
+}
+
+/// Without what is private, and with so many parts at most. A field of another type than it should have is one that is not there.
+fn detail(said: Value, scrubber: &Scrubber, parts: &mut usize) -> Option<ErrorDetail> {
+    // Each is no more than itself, whatever a private text is.
     const KNOWN: [&str; 3] = [
         ServiceError::MULTIPLE_IDENTITIES_FOR_CUSTOM_ID,
         ServiceError::IDENTITY_NOT_FOUND,
         ServiceError::UNSUPPORTED_API_VERSION,
     ];
-    let text = |text: String| scrubber.scrub(&text, MAX_TEXT);
-    let mut part = |one| {
-        *parts = parts.checked_sub(1)?;
-        Some(scrubbed(one, scrubber, parts))
+    let Value::Object(mut fields) = said else { return None };
+    let mut text = |name| match fields.remove(name)? {
+        Value::String(code) if name == "code" && KNOWN.contains(&&*code) => Some(code),
+        Value::String(text) => Some(scrubber.scrub(&text, MAX_TEXT)),
+        Value::Number(number) => Some(scrubber.scrub(&number.to_string(), MAX_TEXT)),
+        _ => None,
     };
-    ErrorDetail {
-        inner: error.inner.and_then(|inner| part(*inner)).map(Box::new),
-        details: error.details.into_iter().map_while(part).collect(),
-        code: if KNOWN.contains(&&*error.code) { error.code } else { text(error.code) },
-        message: text(error.message),
-        target: error.target.map(text),
-    }
+    let (code, message, target) = (text("code"), text("message"), text("target"));
+    let mut part = |said: Value| {
+        let left = parts.checked_sub(1).filter(|_| said.is_object())?;
+        *parts = left;
+        detail(said, scrubber, parts)
+    };
+    let inner = fields.remove("innererror").and_then(&mut part);
+    let details = match fields.remove("details") {
+        Some(Value::Array(details)) => details,
+        one => one.into_iter().collect(),
+    };
+    Some(ErrorDetail {
+        code: code.unwrap_or_default(),
+        message: message.unwrap_or_default(),
+        target,
+        details: details.into_iter().filter_map(part).collect(),
+        inner: inner.map(Box::new),
+    })
 }
 
 impl fmt::Display for ServiceError {
@@ -341,6 +359,46 @@ mod tests {
             assert_eq!(wait("1500"), Some(Duration::from_millis(1500)));
             assert_eq!(wait("soon"), Some(Duration::from_secs(7)));
             assert_eq!(wait("99999999999999999999"), Some(Duration::from_millis(u64::MAX)));
+        }
+    }
+
+    #[test]
+    fn the_date_to_wait_for_is_one_of_the_services_clock() {
+        const UNTIL: (&str, &str) = ("retry-after", "Wed, 13 Apr 2022 18:09:42 GMT");
+        for date in ["Wed, 13 Apr 2022 18:09:39 GMT", "Wed, 13 Apr 2022 18:09:12 GMT", "Wed, 13 Apr 2022 17:59:42 GMT"]
+        {
+            let wait = read(429, &[("date", date), UNTIL], "").retry_after();
+            let expected = parse_rfc7231(UNTIL.1).unwrap() - parse_rfc7231(date).unwrap();
+            assert_eq!(wait, expected.try_into().ok(), "{date}");
+        }
+        let past = read(429, &[("date", "Wed, 13 Apr 2022 18:09:43 GMT"), UNTIL], "").retry_after();
+        assert_eq!(past, Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_field_of_another_type_loses_no_other() {
+        for (body, shown) in [
+            (r#"{"error": {"code": 7, "message": "M", "target": 5}}"#, "HTTP 400 7: M (target 5); client request mine"),
+            (r#"{"error": {"code": ["C"], "message": "M", "target": {}}}"#, "HTTP 400 : M; client request mine"),
+            (
+                r#"{"error": {"code": "C", "message": "M", "details": {"code": "D"}}}"#,
+                "HTTP 400 C: M [D: ]; client request mine",
+            ),
+            (
+                r#"{"error": {"code": "C", "message": "M", "details": ["x", {"code": "D"}], "innererror": "y"}}"#,
+                "HTTP 400 C: M [D: ]; client request mine",
+            ),
+            ("\u{feff}{\"error\": {\"code\": \"C\", \"message\": \"M\"}}", "HTTP 400 C: M; client request mine"),
+        ] {
+            assert_eq!(read(400, &[], body).to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn an_array_is_no_error() {
+        for body in [r#"{"error": ["C", "M"]}"#, r#"[{"code": "C", "message": "M"}]"#, r#"[{"error": {"code": "C"}}]"#]
+        {
+            assert_eq!(read(400, &[], body).error(), None, "{body}");
         }
     }
 

@@ -12,6 +12,7 @@ use tokio::time::timeout_at;
 
 use crate::call::Call;
 use crate::endpoint::Endpoint;
+use crate::service_error::scrubbed;
 use crate::signing::AccessKey;
 use crate::transport::{Http, Message, whole};
 
@@ -70,11 +71,14 @@ impl Policy for SigningTransport {
                 transport.send(context, &mut request).await?
             }
         };
-        let (status, headers, body) = response.deconstruct();
+        let (status, mut headers, body) = response.deconstruct();
         let body = match status.is_success() {
             true => whole(body).await?,
-            // A refusal is one also if the rest of it is cut, too long, or does not come.
-            false => timeout_at(call.end(), whole(body)).await.ok().and_then(Result::ok).unwrap_or_default(),
+            false => {
+                headers = scrubbed(&headers, &call.scrubber);
+                // A refusal is one also if the rest of it is cut, too long, or does not come.
+                timeout_at(call.end(), whole(body)).await.ok().and_then(Result::ok).unwrap_or_default()
+            }
         };
         Ok(AsyncRawResponse::from_bytes(status, headers, body))
     }

@@ -111,8 +111,9 @@ impl Message {
         *message.0.uri_mut() = endpoint.uri(target.clone()).map_err(|_| bad("the address"))?;
         // With room for those that come later: the signature's, and hyper's for the length.
         message.0.headers_mut().reserve(request.headers().iter().count() + 5);
+        // The one that is signed, whatever a policy says; first, as is the custom.
         message.0.headers_mut().insert(HOST, endpoint.host().clone());
-        for (name, value) in request.headers().iter() {
+        for (name, value) in request.headers().iter().filter(|(name, _)| name.as_str() != HOST.as_str()) {
             message.insert(name.as_str(), value.as_str().to_owned())?;
         }
         Ok(message)

@@ -11,10 +11,11 @@ use acs_identity_client::azure_core::credentials::Secret;
 use acs_identity_client::azure_core::http::headers::Headers;
 use acs_identity_client::azure_core::http::{AsyncRawResponse, FixedRetryOptions, RetryOptions, StatusCode};
 use acs_identity_client::{
-    IdentityClient, IdentityClientCreateUserOptions, IdentityClientOptions, ServiceError, TokenScope, azure_core,
+    IdentityClient, IdentityClientCreateUserAndTokenOptions, IdentityClientCreateUserOptions, IdentityClientOptions,
+    ServiceError, TokenScope, azure_core,
 };
 use acs_identity_core::{Error, ErrorKind};
-use common::{Canned, PREVIEW, Script, client_on, id, quick};
+use common::{Canned, PREVIEW, Script, answer, client_on, id, quick};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -22,6 +23,15 @@ const CHAT: &[TokenScope] = &[TokenScope::CHAT];
 
 /// More than the client reads.
 const TOO_LONG: usize = (1 << 20) + 1;
+
+/// A good answer to everything, but for its length: blanks follow it.
+fn too_long() -> Vec<u8> {
+    let mut body =
+        br#"{"identity":{"id":"8:acs:r_u"},"token":"t","expiresOn":"2030-01-01T00:00:00Z","error":{"code":"C"}}"#
+            .to_vec();
+    body.resize(TOO_LONG, b' ');
+    body
+}
 
 /// How the body of an answer is not what its head says.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +66,7 @@ async fn client(
                 let _ = stream.write_all(head.as_bytes()).await;
                 let _ = match body {
                     Body::Cut => stream.write_all(b"{\"err").await,
-                    Body::TooLong => stream.write_all(&[b'x'; TOO_LONG]).await,
+                    Body::TooLong => stream.write_all(&too_long()).await,
                     Body::Endless => std::future::pending().await,
                 };
             });
@@ -85,7 +95,8 @@ async fn a_refusal_is_one_even_if_its_body_cannot_be_read() {
             let (client, requests) = client(status, "x-ms-request-id: theirs\r\n", body, RetryOptions::none()).await;
             let error = client.create_user(None).await.unwrap_err();
             assert_eq!(told(&error), (kind, Some(seen)), "{body:?} {error}");
-            assert_eq!(ServiceError::of(&error).unwrap().request_id(), Some("theirs"));
+            let service = ServiceError::of(&error).unwrap();
+            assert_eq!((service.request_id(), service.error()), (Some("theirs"), None));
             assert_eq!(requests.load(Ordering::SeqCst), 1);
         }))
         .await;
@@ -110,6 +121,7 @@ async fn a_success_that_is_too_long_is_no_lost_connection_and_one_that_is_cut_is
     assert!(error.to_string().contains("not of the documented form") && !error.to_string().contains("lost"), "{error}");
     let error = long.issue_token(&id("8:acs:r_u"), CHAT, None).await.unwrap_err();
     assert_eq!(told(&error), (ErrorKind::Internal, None));
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("too long"), "{error:?}");
 
     let (cut, _) = client("201 Created", "", Body::Cut, RetryOptions::none()).await;
     let error = cut.create_user(None).await.unwrap_err();
@@ -137,24 +149,88 @@ async fn an_array_is_no_object_wherever_one_is_asked_for() {
     assert_eq!(client.get_user(&id("8:acs:r_u"), None).await.unwrap_err().kind(), ErrorKind::Internal);
 }
 
+fn named(custom_id: &str) -> Option<IdentityClientCreateUserOptions<'static>> {
+    Some(IdentityClientCreateUserOptions { custom_id: Some(custom_id.parse().unwrap()), ..Default::default() })
+}
+
 #[tokio::test]
-async fn a_user_who_is_made_with_one_custom_id_and_answered_with_another_is_an_error() {
-    let bob = || IdentityClientCreateUserOptions { custom_id: Some("bob".parse().unwrap()), ..Default::default() };
-    for (answered, is_fine) in [("bob", true), ("alice", false), ("Bob", false)] {
+async fn a_user_who_is_made_with_one_custom_id_and_answered_with_another_is_an_error_that_repeating_does_not_mend() {
+    for answered in ["alice", "Bobby", "b ob"] {
         let body = format!(r#"{{"identity": {{"id": "8:acs:r_u", "customId": "{answered}"}}}}"#).leak();
-        let made = client_on(Canned::always(201, body), PREVIEW).create_user(Some(bob())).await;
-        assert_eq!(made.as_ref().err().map(Error::kind), (!is_fine).then_some(ErrorKind::OutcomeUnknown), "{answered}");
-        assert!(!format!("{made:?}").contains("alice"));
+        let error = client_on(Canned::always(201, body), PREVIEW).create_user(named("bob")).await.unwrap_err();
+        assert_eq!(told(&error), (ErrorKind::Internal, None), "{answered}");
+        let text = error.to_string();
+        assert!(
+            text.contains("another custom ID") && !text.contains("comes back") && !text.contains("alice"),
+            "{text}"
+        );
     }
     let silent = client_on(Canned::always(201, r#"{"identity": {"id": "8:acs:r_u"}}"#), PREVIEW);
-    assert_eq!(silent.create_user(Some(bob())).await.unwrap().custom_id, None);
+    assert_eq!(silent.create_user(named("bob")).await.unwrap().custom_id, None);
+}
+
+#[tokio::test]
+async fn a_custom_id_that_comes_back_in_other_letters_or_without_blanks_is_the_same_as_the_service_has_it() {
+    for (sent, answered) in
+        [("bob", "bob"), ("Bob", "bob"), ("bob", "BOB"), ("bob ", "bob"), ("\u{c4}rger", "\u{e4}rger")]
+    {
+        let body = format!(r#"{{"identity": {{"id": "8:acs:r_u", "customId": "{answered}"}}}}"#).leak();
+        let made = client_on(Canned::always(201, body), PREVIEW).create_user(named(sent)).await.unwrap();
+        assert_eq!((made.id, made.custom_id.unwrap().as_str()), (id("8:acs:r_u"), answered), "{sent}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_who_comes_without_the_token_is_given_one_and_not_lost() {
+    const TOKEN: &str = r#"{"token":"later","expiresOn":"2030-01-01T00:00:00Z"}"#;
+    for made in [
+        r#"{"identity":{"id":"8:acs:r_u"}}"#,
+        r#"{"identity":{"id":"8:acs:r_u"},"accessToken":null}"#,
+        r#"{"identity":{"id":"8:acs:r_u"},"accessToken":"t"}"#,
+        r#"{"identity":{"id":"8:acs:r_u"},"accessToken":{"token":"","expiresOn":"2030-01-01T00:00:00Z"}}"#,
+        r#"{"identity":{"id":"8:acs:r_u"},"accessToken":{"token":"t","expiresOn":"soon"}}"#,
+    ] {
+        let service = Canned::new(vec![answer(201, made), answer(200, TOKEN)]);
+        let lasting = IdentityClientCreateUserAndTokenOptions { expires_in_minutes: Some(60), ..Default::default() };
+        let both = client_on(service.clone(), PREVIEW).create_user_and_token(CHAT, Some(lasting)).await.unwrap();
+        assert_eq!((both.user.id, both.token.token.secret()), (id("8:acs:r_u"), "later"), "{made}");
+        let seen = service.seen();
+        assert_eq!((seen.len(), seen[1].url().path()), (2, "/identities/8%3Aacs%3Ar_u/:issueAccessToken"));
+        let body = azure_core::Bytes::from(seen[1].body());
+        assert_eq!(body, r#"{"scopes":["chat"],"expiresInMinutes":60}"#);
+    }
+    // If there is none to be had, the user's ID is lost, and that is said.
+    let service = Canned::new(vec![answer(201, r#"{"identity":{"id":"8:acs:r_u"}}"#), answer(403, "")]);
+    let error = client_on(service, PREVIEW).create_user_and_token(CHAT, None).await.unwrap_err();
+    assert_eq!(told(&error), (ErrorKind::OutcomeUnknown, None));
+    assert!(error.to_string().contains("it has no token"), "{error}");
+}
+
+#[tokio::test]
+async fn a_time_that_cannot_be_read_does_not_lose_a_user() {
+    for time in [r#""yesterday""#, "5", "null", "{}"] {
+        let user = format!(r#"{{"id": "8:acs:r_u", "lastTokenIssuedAt": {time}}}"#);
+        let body = format!(r#"{{"identity": {user}}}"#).leak();
+        let made = client_on(Canned::always(201, body), PREVIEW).create_user(None).await.unwrap();
+        assert_eq!((made.id, made.last_token_issued_at), (id("8:acs:r_u"), None), "{time}");
+        let found =
+            client_on(Canned::always(200, user.leak()), PREVIEW).get_user(&id("8:acs:r_u"), None).await.unwrap();
+        assert_eq!(found.last_token_issued_at, None, "{time}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_token_is_none() {
+    let service = Canned::always(200, r#"{"token":"","expiresOn":"2030-01-01T00:00:00Z"}"#);
+    let error = client_on(service, PREVIEW).issue_token(&id("8:acs:r_u"), CHAT, None).await.unwrap_err();
+    assert_eq!(told(&error), (ErrorKind::Internal, None));
 }
 
 #[tokio::test]
 async fn a_transport_of_the_callers_own_gives_no_more_than_is_read() {
     let answer = |status: u16| -> Script {
         Box::new(move |_| {
-            let parts = (0..64).map(|_| Ok(vec![b'x'; 65_536].into()));
+            let parts: Vec<_> = too_long().chunks(65_536).map(|part| Ok(part.to_vec().into())).collect();
             let long = Box::pin(futures::stream::iter(parts));
             Ok(AsyncRawResponse::new(StatusCode::from(status), Headers::new(), long))
         })
@@ -168,6 +244,7 @@ async fn a_transport_of_the_callers_own_gives_no_more_than_is_read() {
     };
     let (error, tries) = issued(200).await;
     assert_eq!((error.kind(), tries), (ErrorKind::Internal, 1));
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("too long"), "{error:?}");
     let (error, _) = issued(400).await;
     assert_eq!((error.kind(), ServiceError::of(&error).unwrap().status()), (ErrorKind::InvalidInput, 400));
 }

@@ -133,6 +133,31 @@ async fn a_service_in_trouble_is_waited_for_as_it_asks_whatever_its_status() {
 }
 
 #[tokio::test]
+async fn a_transport_that_says_that_nothing_was_sent_is_asked_to_create_again() {
+    let refused =
+        || -> common::Script { Box::new(|_| Err(TransportError::with_message(TransportKind::Connection, "no"))) };
+    let service = Canned::new(vec![refused(), refused(), answer(201, r#"{"identity":{"id":"8:acs:r_u"}}"#)]);
+    assert_eq!(client_on(service.clone(), PREVIEW).create_user(None).await.unwrap().id, id("8:acs:r_u"));
+    assert_eq!(service.seen().len(), 3);
+    // Where that is the end of it, nothing was changed.
+    let mut options = common::with_transport(Canned::new(vec![refused()]));
+    options.client_options.retry = RetryOptions::none();
+    let endpoint = "https://contoso.communication.azure.com";
+    let client = IdentityClient::with_key(endpoint, Secret::new("c2VjcmV0"), Some(options)).unwrap();
+    assert_eq!(client.create_user(None).await.unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_call_without_any_time_sends_nothing() {
+    let service = Canned::always(201, r#"{"identity":{"id":"8:acs:r_u"}}"#);
+    let options = IdentityClientOptions { deadline: Duration::ZERO, ..common::with_transport(service.clone()) };
+    let endpoint = "https://contoso.communication.azure.com";
+    let client = IdentityClient::with_key(endpoint, Secret::new("c2VjcmV0"), Some(options)).unwrap();
+    assert_eq!(client.create_user(None).await.unwrap_err().kind(), ErrorKind::Timeout);
+    assert!(service.seen().is_empty());
+}
+
+#[tokio::test]
 async fn those_who_wait_for_the_same_time_do_not_come_back_together() {
     let token = r#"{"token":"t","expiresOn":"2030-01-01T00:00:00Z"}"#;
     let waits = (0..8).map(|_| async {
@@ -409,5 +434,8 @@ async fn a_call_that_is_dropped_leaves_the_client_usable() {
         let _ = tokio::time::timeout(Duration::from_millis(5), client.create_user(None)).await;
     }
     emulator.faults().clear();
-    client.create_user(None).await.unwrap();
+    let last = client.create_user(None).await.unwrap().id;
+    let users = emulator.users();
+    assert!(users.iter().any(|user| user.id() == &last));
+    assert!(users.len() <= 21, "no call that was dropped makes a second user: {}", users.len());
 }

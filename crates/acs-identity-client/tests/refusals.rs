@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use acs_identity_client::azure_core::credentials::Secret;
-use acs_identity_client::azure_core::http::headers::HeaderName;
+use acs_identity_client::azure_core::http::headers::{HeaderName, Headers};
 use acs_identity_client::azure_core::http::policies::{Policy, PolicyResult};
-use acs_identity_client::azure_core::http::{Context, Request};
+use acs_identity_client::azure_core::http::request::options::ClientRequestId;
+use acs_identity_client::azure_core::http::{AsyncRawResponse, Context, Request};
 use acs_identity_client::{
     ApiVersion, CustomIdResolver, ErrorDetail, IdentityClient, IdentityClientCreateUserAndTokenOptions,
     IdentityClientCreateUserOptions, IdentityClientIssueTokenOptions, IdentityClientOptions, ServiceError,
@@ -96,6 +97,87 @@ async fn a_body_that_is_changed_on_its_way_is_refused_and_one_changed_before_is_
     options.client_options.per_try_policies.push(Arc::new(Early));
     client(&emulator, options).issue_token(&bob, CHAT, None).await.unwrap();
     assert_eq!(emulator.tokens_of(&bob)[0].scopes(), ["voip"]);
+}
+
+/// Answers by itself: in place of the service, or after it.
+#[derive(Debug)]
+struct Gate {
+    status: u16,
+    asks: bool,
+}
+
+#[async_trait]
+impl Policy for Gate {
+    async fn send(&self, context: &Context, request: &mut Request, next: &[Arc<dyn Policy>]) -> PolicyResult {
+        if self.asks {
+            next[0].send(context, request, &next[1..]).await?;
+        }
+        Ok(AsyncRawResponse::from_bytes(
+            self.status.into(),
+            Headers::new(),
+            r#"{"error":{"code":"Gate","message":""}}"#,
+        ))
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_a_policy_is_an_answer() {
+    for (status, asks, kind) in [
+        (403, false, ErrorKind::Denied),
+        (503, false, ErrorKind::Unavailable),
+        (403, true, ErrorKind::OutcomeUnknown),
+        (503, true, ErrorKind::OutcomeUnknown),
+    ] {
+        let service = Canned::always(201, r#"{"identity":{"id":"8:acs:r_u"}}"#);
+        let mut options = common::with_transport(service.clone());
+        options.client_options.per_call_policies.push(Arc::new(Gate { status, asks }));
+        let endpoint = "https://contoso.communication.azure.com";
+        let client = IdentityClient::with_key(endpoint, Secret::new("c2VjcmV0"), Some(options)).unwrap();
+        let error = client.create_user(None).await.unwrap_err();
+        assert_eq!(told(&error), (kind, status, "Gate"), "{error}");
+        assert_eq!(service.seen().len(), usize::from(asks));
+    }
+}
+
+/// Has an opinion on headers that are not its business.
+#[derive(Debug)]
+struct OtherHost;
+
+#[async_trait]
+impl Policy for OtherHost {
+    async fn send(&self, context: &Context, request: &mut Request, next: &[Arc<dyn Policy>]) -> PolicyResult {
+        request.insert_header("host", "elsewhere.example.com");
+        next[0].send(context, request, &next[1..]).await
+    }
+}
+
+#[tokio::test]
+async fn the_host_is_the_endpoints_whatever_a_policy_says() {
+    let emulator = Emulator::start().await.unwrap();
+    let mut options = quick();
+    options.client_options.per_try_policies.push(Arc::new(OtherHost));
+    client(&emulator, options).create_user(None).await.unwrap();
+    assert_eq!(emulator.calls()[0].header("host"), emulator.endpoint().strip_prefix("http://"));
+}
+
+#[tokio::test]
+async fn a_client_request_id_of_the_callers_own_is_sent() {
+    let emulator = Emulator::start().await.unwrap();
+    let mut options = IdentityClientCreateUserOptions::default();
+    options.method_options.context.insert(ClientRequestId::from("mine".to_owned()));
+    client(&emulator, quick()).create_user(Some(options)).await.unwrap();
+    assert_eq!(emulator.calls()[0].header("x-ms-client-request-id"), Some("mine"));
+}
+
+#[tokio::test]
+async fn a_custom_id_is_measured_in_characters() {
+    let service = Canned::always(201, r#"{"identity":{"id":"8:acs:r_u"}}"#);
+    let named = IdentityClientCreateUserOptions {
+        custom_id: Some("\u{e9}".repeat(256).parse().unwrap()),
+        ..Default::default()
+    };
+    client_on(service.clone(), PREVIEW).create_user(Some(named)).await.unwrap();
+    assert_eq!(service.seen().len(), 1);
 }
 
 #[tokio::test]

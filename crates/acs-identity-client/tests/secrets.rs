@@ -311,3 +311,22 @@ async fn no_log_has_an_id_a_token_or_a_key_in_it() {
         assert!(!shown.contains(private), "{private} in {shown}");
     }
 }
+
+#[tokio::test]
+async fn no_log_has_what_a_refusal_repeats_in_its_headers() {
+    let repeats = Canned::new(vec![Box::new(|request| -> Answer {
+        let mut headers = acs_identity_client::azure_core::http::headers::Headers::new();
+        for name in ["x-ms-request-id", "ms-cv", "www-authenticate", "server", "etag", "date", "retry-after"] {
+            headers.insert(name, request.url().to_string());
+        }
+        Ok(acs_identity_client::azure_core::http::AsyncRawResponse::from_bytes(400.into(), headers, ""))
+    })]);
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let client = client_on(repeats, PREVIEW);
+    let error = client.issue_token(&id(ID), CHAT, None).await.unwrap_err();
+    assert_clean(&everything(&error));
+    let shown = log.0.lock().unwrap().clone();
+    assert!(shown.contains("/identities/<"), "the headers are logged: {shown}");
+    assert_clean(&shown);
+}

@@ -1,6 +1,7 @@
 //! The arguments of the program.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -92,7 +93,10 @@ impl Args {
                 "--retry-after" => read.retry_after = Some(args.value(&name)?),
                 "--cut-before-rate" => read.cut_before_rate = Some(args.value(&name)?),
                 "--cut-after-rate" => read.cut_after_rate = Some(args.value(&name)?),
-                "--fault-operation" => read.fault_operation = Some(args.value(&name)?),
+                "--fault-operation" => {
+                    let operation: Result<_> = args.text(&name)?.parse();
+                    read.fault_operation = Some(operation.map_err(|error| wrong(&name, &error.message()))?);
+                }
                 other => {
                     let shown = Excerpt(other.as_bytes());
                     return Err(Error::invalid_input(format!("there is no option {shown}")));
@@ -172,10 +176,10 @@ impl Args {
 struct Share(f64);
 
 impl FromStr for Share {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Self> {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-        share.map(Self).ok_or_else(|| Error::invalid_input("it must be a number from 0 to 1"))
+        share.map(Self).ok_or("it must be a number from 0 to 1")
     }
 }
 
@@ -190,10 +194,10 @@ impl Default for ErrorStatus {
 }
 
 impl FromStr for ErrorStatus {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Self> {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         let status = text.parse().ok().filter(|status| (400..600).contains(status));
-        status.map(Self).ok_or_else(|| Error::invalid_input("it must be a status from 400 to 599"))
+        status.map(Self).ok_or("it must be a status from 400 to 599")
     }
 }
 
@@ -223,11 +227,14 @@ impl<I: Iterator<Item = OsString>> Words<I> {
         value.ok_or_else(|| Error::invalid_input(format!("{name} needs a value")))
     }
 
-    /// The value of an option. What it was is not repeated: it may be a key.
-    fn value<T: FromStr<Err: std::fmt::Display>>(&mut self, name: &str) -> Result<T> {
+    fn text(&mut self, name: &str) -> Result<String> {
         let text = self.os_value(name)?.into_string();
-        let text = text.map_err(|_| Error::invalid_input(format!("the value of {name} is not UTF-8")))?;
-        text.parse().map_err(|error| Error::invalid_input(format!("the value of {name} is wrong: {error}")))
+        text.map_err(|_| Error::invalid_input(format!("the value of {name} is not UTF-8")))
+    }
+
+    /// The value of an option. What it was is not repeated: it may be a key.
+    fn value<T: FromStr<Err: Display>>(&mut self, name: &str) -> Result<T> {
+        self.text(name)?.parse().map_err(|error| wrong(name, &error))
     }
 
     /// Refuses the value of an option that takes none.
@@ -237,6 +244,10 @@ impl<I: Iterator<Item = OsString>> Words<I> {
             None => Ok(()),
         }
     }
+}
+
+fn wrong(name: &str, why: &dyn Display) -> Error {
+    Error::invalid_input(format!("the value of {name} is wrong: {why}"))
 }
 
 #[cfg(test)]
@@ -268,6 +279,11 @@ mod tests {
         assert!(refusal(&["--cut-after-rate", "NaN"]).contains("a number from 0 to 1"));
         assert!(refusal(&["--error-status", "200"]).contains("400 to 599"));
         assert!(refusal(&["--fault-operation", "create"]).contains("create-user"));
+        assert_eq!(
+            refusal(&["--error-rate", "2"]),
+            "the value of --error-rate is wrong: it must be a number from 0 to 1"
+        );
+        assert!(!refusal(&["--fault-operation", "create"]).contains("invalid input"));
         assert_eq!(refusal(&["--bearer=yes"]), "--bearer takes no value");
         assert_eq!(refusal(&["--error-status", "429", "--latency", "1"]), "--error-status needs --error-rate");
         assert_eq!(refusal(&["--retry-after=1", "--cut-after-rate=1"]), "--retry-after needs --error-rate");

@@ -28,8 +28,7 @@ pub(crate) fn check(keys: &Keys, request: &Request, now: Timestamp, skew: Durati
     let said_hash = request.header(CONTENT_HASH);
     let host = request.header("host");
     // Java's client signs the host without its port.
-    let bare_host = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let signer = [host, bare_host].iter().find_map(|host| {
+    let signer = [host, without_port(host)].iter().find_map(|host| {
         let signed = string_to_sign(request, date, host, said_hash);
         keys.signer(signed.as_bytes(), &signature)
     });
@@ -48,15 +47,25 @@ pub(crate) fn check(keys: &Keys, request: &Request, now: Timestamp, skew: Durati
     Ok(signer)
 }
 
+/// What looks like one at the end of an IPv6 address ends in a bracket.
+fn without_port(host: &str) -> &str {
+    let parts = host.rsplit_once(':');
+    let parts = parts.filter(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()));
+    parts.map_or(host, |(name, _)| name)
+}
+
 /// The name of the date's header and the signature, from the value of `Authorization`.
 fn authorization(value: &str) -> Option<(&'static str, Vec<u8>)> {
     let mut signed_headers = None;
     let mut signature = None;
     for part in value.strip_prefix("HMAC-SHA256 ")?.split('&') {
-        match part.split_once('=')? {
-            ("SignedHeaders", names) => signed_headers = Some(names),
-            ("Signature", text) => signature = Some(STANDARD.decode(text).ok()?),
+        let is_repeated = match part.split_once('=')? {
+            ("SignedHeaders", names) => signed_headers.replace(names).is_some(),
+            ("Signature", text) => signature.replace(STANDARD.decode(text).ok()?).is_some(),
             _ => return None,
+        };
+        if is_repeated {
+            return None;
         }
     }
     let date_header = match signed_headers? {
@@ -263,6 +272,19 @@ mod tests {
     }
 
     #[test]
+    fn only_a_port_is_left_out_of_a_host() {
+        for (host, bare) in [
+            ("example.com:8443", "example.com"),
+            ("example.com", "example.com"),
+            ("[::1]:8443", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("example.com:", "example.com:"),
+        ] {
+            assert_eq!(without_port(host), bare);
+        }
+    }
+
+    #[test]
     fn other_authorizations_are_none() {
         let right = "HMAC-SHA256 SignedHeaders=date;host;x-ms-content-sha256&Signature=AAAA";
         assert_eq!(authorization(right), Some(("date", vec![0, 0, 0])));
@@ -277,6 +299,8 @@ mod tests {
             "HMAC-SHA256 SignedHeaders=host;x-ms-content-sha256&Signature=AAAA",
             "HMAC-SHA256 SignedHeaders=date;host;x-ms-content-sha256&Signature=A",
             "HMAC-SHA256 SignedHeaders=date;host;x-ms-content-sha256&Signature=AAAA&Extra=1",
+            "HMAC-SHA256 SignedHeaders=date;host;x-ms-content-sha256&Signature=BBBB&Signature=AAAA",
+            "HMAC-SHA256 SignedHeaders=host&SignedHeaders=date;host;x-ms-content-sha256&Signature=AAAA",
         ] {
             assert_eq!(authorization(wrong), None, "{wrong}");
         }
