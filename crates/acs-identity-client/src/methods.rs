@@ -31,8 +31,8 @@ impl IdentityClient {
     /// call with that custom ID, and nobody can make good for it: see to it that only one is under way. This call itself does not
     /// repeat a try before the one before has had its [`try_timeout`](crate::IdentityClientOptions::try_timeout) twice over.
     ///
-    /// It is not documented which custom IDs ACS takes for the same. If one comes back in another case or without blanks at its ends,
-    /// that is the user's, and [`User::custom_id`] has it as ACS does; so do not tell customers apart by these alone.
+    /// It is not documented which custom IDs ACS takes for the same. Here they are compared byte for byte: if another one comes back, be it
+    /// only in its case, two customers may be about to share a user, and that is an error.
     ///
     /// Needs api-version 2021-03-07; custom IDs, 2025-03-02-preview.
     ///

@@ -136,19 +136,13 @@ fn not_empty<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Secret, 
     if token.is_empty() { Err(D::Error::custom("an empty token")) } else { Ok(token.into()) }
 }
 
-/// Whether a custom ID is the one that was sent. It is not documented what the service takes for the same; one that comes back
-/// in other letters or without the blanks at its ends can be nobody else's.
-fn is_same(found: &CustomerId, sent: &CustomerId) -> bool {
-    let plain = |id: &CustomerId| id.as_str().trim().to_lowercase();
-    found == sent || plain(found) == plain(sent)
-}
-
 impl WireUser {
     /// The user, who was made with this custom ID; `None` if it is the user of another one.
     pub(crate) fn made_with(self, sent: Option<CustomerId>) -> Option<User> {
         let found = self.custom_id.as_deref().map(CustomerId::new);
         let custom_id = match (found, sent) {
-            (Some(Ok(found)), Some(sent)) if !is_same(&found, &sent) => return None,
+            // Not even if only the case differs: two customers are never to share a user unsaid.
+            (Some(Ok(found)), Some(sent)) if found != sent => return None,
             (Some(Ok(found)), _) => Some(found),
             // The user must not get lost.
             (Some(Err(_)), sent) => sent,
