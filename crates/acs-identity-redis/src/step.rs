@@ -46,12 +46,6 @@ impl Step {
         Self { second: created.map(text).unwrap_or_default(), ..Self::at(noted, key, id, "s") }
     }
 
-    /// The same of a record that has the creation time of another one. Somebody may be about to drop that one's entry,
-    /// who then leaves this one alone.
-    pub(crate) fn settle_again(key: String, id: &AcsId, noted: Timestamp, created: Timestamp) -> Self {
-        Self { second: format!("{}.5", text(created)), ..Self::at(noted, key, id, "s") }
-    }
-
     /// Drops the entry of a record that was created at a time.
     pub(crate) fn drop(key: String, id: &AcsId, created: Timestamp) -> Self {
         Self::at(created, key, id, "d")

@@ -10,10 +10,7 @@ mod by_hand;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use acs_identity_core::{
-    AcsId, CustomerId, Expect, Imported, Link, Mapping, MappingStore, MappingStoreExt, Namespace, Resolver, Revision,
-    Timestamp,
-};
+use acs_identity_core::{AcsId, CustomerId, Link, MappingStore, MappingStoreExt, Namespace, Resolver};
 use acs_identity_redis::{RedisOptions, RedisStore};
 use acs_identity_servers::{Kind, cluster_urls, url};
 use by_hand::ByHand;
@@ -262,23 +259,4 @@ async fn what_has_expired_is_purged_although_its_indexes_were_lost() {
         assert_eq!(store.purge_expired(100).await.unwrap(), 30);
         assert_eq!((by_hand.indexes(), by_hand.expiring()), (vec![], vec![]));
     }
-}
-
-#[tokio::test]
-async fn who_is_late_to_drop_an_entry_leaves_that_of_an_import_of_the_same_creation_time_alone() {
-    let (store, by_hand) = on_cluster("late-import").await;
-    let at = Timestamp::from_micros(1_700_000_000_000_000);
-    let import = async |revision| {
-        let mapping = Mapping::new(acs(ID), customer("ann"), Revision::new(revision), at);
-        assert_eq!(store.import(&[mapping]).await.remove(0).unwrap(), Imported::Written);
-    };
-    import(5).await;
-    // Somebody unlinks it, up to the record; and before he drops the entry, it is imported anew.
-    by_hand.run::<u64>(cmd("DEL").arg(by_hand.record(ID)));
-    import(6).await;
-    by_hand.step(ID, "ann", "d", &at.as_micros().to_string(), "");
-    assert_eq!(ids_of(&store, "ann").await, [ID]);
-    // Whoever unlinks it afterwards leaves nothing behind.
-    assert!(store.unlink(&acs(ID), Expect::Any).await.unwrap().is_some());
-    assert_eq!(by_hand.indexes(), [""; 0]);
 }

@@ -11,8 +11,7 @@
 -- ARGV: for each item: the ACS ID as it stands in indexes, what to do, and two values. Answers with the server's time, and a number for each
 -- item: 1 if it was done, 0 if it was not to be.
 --   n  note an intent, and make an entry unless there is one; 2 if there was none
---   s  settle an intent of the time in the first value; the second is the record's creation time if it became the customer's, with a half
---      if it may be that of another record, too, which somebody has replaced
+--   s  settle an intent of the time in the first value; the second is the record's creation time if it became the customer's
 --   d  drop the entry if it is of a record that was created at the first value, unless somebody intends to need it
 --   m  mark the entry as doubted, if it is there, unless somebody intends to need it
 --   c  clear the mark of the time in the first value
@@ -92,7 +91,7 @@ for at = 1, #ARGV, 4 do
   elseif what == 's' then
     local alone = is_alone(id, first)
     if second ~= '' then
-      redis.call('ZADD', key, (alone or string.find(second, '.', 1, true)) and second or second .. '.5', id)
+      redis.call('ZADD', key, alone and second or second .. '.5', id)
     elseif alone then
       redis.call('ZREM', key, id, '\1' .. id)
     end

@@ -199,15 +199,11 @@ fn tidy_up(
             None => Step::take_back(key, id, noted),
         });
     }
-    if let Some((customer, (noted, made))) = customer.zip(intents.customer) {
+    if let Some((customer, (noted, _))) = customer.zip(intents.customer) {
         let key = store.keys().index(id, customer);
         let present = before.mapping().filter(|mapping| mapping.customer_id == *customer);
         let created = written.created.or(present.map(|mapping| mapping.created_at));
-        tidy.push(match written.created {
-            // Only an import takes a creation time from elsewhere.
-            Some(created) if instruction.what == What::Import && !made => Step::settle_again(key, id, noted, created),
-            _ => Step::settle(key, id, noted, created),
-        });
+        tidy.push(Step::settle(key, id, noted, created));
     }
     dropped
 }
