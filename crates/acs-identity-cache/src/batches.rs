@@ -6,6 +6,7 @@
 //! loads at once: as long as others wait, it has half of each batch.
 //!
 //! Of a call that is late, one ID may be the reason, and nobody knows which: next time, each of them has a call of its own.
+//! Those that were late alone, and those of which a call is under way, hold at most half of the permits.
 
 mod queue;
 
@@ -29,30 +30,28 @@ pub(crate) struct Batches {
     queue: Mutex<Queue>,
     /// The most loads in a batch.
     size: usize,
-    /// The most batches under way.
-    at_once: usize,
 }
 
 impl Batches {
     pub(crate) fn new(size: usize, at_once: usize) -> Self {
-        Self { queue: Mutex::default(), size: size.max(1), at_once: at_once.max(1) }
+        Self { queue: Mutex::new(Queue::new(at_once)), size: size.max(1) }
     }
 
     /// The next batch of who has this permit. If there is none, the permit is given back.
     fn next(&self, permit: u64) -> Option<Vec<Load>> {
-        let mut queue = self.with_permit(permit)?;
-        Some(queue.take(self.size))
+        let (mut queue, place) = self.with_permit(permit)?;
+        Some(queue.take(place, self.size))
     }
 
-    /// The queue for who has this permit, if somebody waits. If nobody does, the permit is given back.
-    fn with_permit(&self, permit: u64) -> Option<MutexGuard<'_, Queue>> {
+    /// The queue for who has this permit, and where that is, if somebody waits for it. If nobody does, the permit is given back.
+    fn with_permit(&self, permit: u64) -> Option<(MutexGuard<'_, Queue>, usize)> {
         let mut queue = lock(&self.queue);
         let place = queue.place(permit)?;
-        if queue.waiting() == 0 {
+        if !queue.waits_for(place) {
             queue.permits.swap_remove(place);
             return None;
         }
-        Some(queue)
+        Some((queue, place))
     }
 
     /// Gives a permit back, and takes all who wait, if there is no other one by which they will be loaded.
@@ -103,7 +102,7 @@ impl<R: Resolver + 'static> Shared<R> {
             queue.push(loads);
             // Also if a worker that takes these loads has begun, but not run yet: its runtime may stand still.
             let batches = queue.calls(self.batches.size);
-            let free = self.batches.at_once.saturating_sub(queue.permits.len());
+            let free = queue.at_once.saturating_sub(queue.permits.len());
             (0..batches.min(free)).map(|_| queue.issue(now)).collect()
         };
         permits.into_iter().for_each(|permit| self.employ(permit));
@@ -195,7 +194,8 @@ impl<R: Resolver + 'static> Worker<R> {
             shared.batches.is_late(part);
             self.pass_on();
         };
-        let answers = shared.call_source(Direction::ById, part.len(), shared.ask(part), when_late).await;
+        let answers =
+            shared.call_source(Direction::ById, part.iter().map(Load::key), shared.ask(part), when_late).await;
         if !is_late {
             shared.batches.was_in_time(part);
         }

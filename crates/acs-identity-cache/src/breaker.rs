@@ -1,24 +1,39 @@
 //! The breaker: spares a source that keeps failing, and its callers the wait for it.
+//!
+//! What is kept is not asked for, while what fails is asked for again and again. So where only a part of the source is down, nearly all calls
+//! fail, and still the rest is to be answered: a success keeps the breaker closed for a while, and what has failed before tells nothing new.
 
-use std::hash::{BuildHasher, RandomState};
+use std::collections::HashSet;
+use std::hash::{BuildHasher, Hash, RandomState};
 
 use acs_identity_core::{Error, ErrorKind};
 
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
-use crate::traced;
+use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock};
+use crate::traced::{self, Direction};
 
 /// After so many failures in a row, with no success between them.
 const FAILURES: u32 = 5;
+/// How long ago the last success is at the least, in microseconds.
+const QUIET: u64 = 1_000_000;
 /// The longest time, in microseconds, for which nobody is let through; the shortest is half of it.
 const LONGEST: u64 = 1_000_000;
+/// Of how many keys it is noted at most that they failed.
+const MOST_FAILED: usize = 10_000;
 
 /// Whether the source is asked.
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
-    /// Failures in a row.
+    /// Failures in a row that told something new.
     failures: AtomicU32,
-    /// Until when nobody but a probe is let through, in microseconds.
+    /// Not before this moment, in microseconds, since the source has worked shortly before.
+    closed_until: AtomicU64,
+    /// Until when nobody but a probe is let through, in microseconds; zero while the breaker is closed.
     open_until: AtomicU64,
+    /// The keys whose last answer was a failure, by their hashes.
+    failed: Mutex<HashSet<u64>>,
+    /// How many these are.
+    known: AtomicU32,
+    hasher: RandomState,
 }
 
 impl Breaker {
@@ -27,10 +42,10 @@ impl Breaker {
     /// # Errors
     /// `Unavailable`.
     pub(crate) fn admit(&self, now: u64) -> Result<(), Error> {
-        if self.failures.load(Ordering::Acquire) < FAILURES {
+        let until = self.open_until.load(Ordering::Acquire);
+        if until == 0 {
             return Ok(());
         }
-        let until = self.open_until.load(Ordering::Acquire);
         // Who is the first to move it is the probe.
         if now >= until
             && self.open_until.compare_exchange(until, pause(now), Ordering::AcqRel, Ordering::Acquire).is_ok()
@@ -40,25 +55,60 @@ impl Breaker {
         Err(spared())
     }
 
-    /// Notes how a call of the source ended.
-    pub(crate) fn note(&self, works: bool, now: u64) {
+    /// Notes how a call of the source ended: for each key that it asked for, whether the source was there to answer.
+    pub(crate) fn note<K: Hash>(&self, direction: Direction, ended: impl Iterator<Item = (K, bool)> + Clone, now: u64) {
+        let works = ended.clone().any(|(_, works)| works);
+        let is_news = self.remember(direction, ended);
         if works {
-            if self.failures.swap(0, Ordering::AcqRel) >= FAILURES {
+            self.failures.store(0, Ordering::Release);
+            self.closed_until.fetch_max(now.saturating_add(QUIET), Ordering::AcqRel);
+            if self.open_until.swap(0, Ordering::AcqRel) != 0 {
                 traced::breaker_closed();
             }
-        } else if self.failures.fetch_add(1, Ordering::AcqRel).saturating_add(1) == FAILURES {
-            self.open_until.store(pause(now), Ordering::Release);
-            traced::breaker_opened(FAILURES);
+            return;
         }
+        let failures = if is_news {
+            self.failures.fetch_add(1, Ordering::AcqRel).saturating_add(1)
+        } else {
+            self.failures.load(Ordering::Acquire)
+        };
+        if failures >= FAILURES
+            && now >= self.closed_until.load(Ordering::Acquire)
+            && self.open_until.compare_exchange(0, pause(now), Ordering::AcqRel, Ordering::Acquire).is_ok()
+        {
+            traced::breaker_opened(failures);
+        }
+    }
+
+    /// Notes which keys failed; whether one of them had not failed before.
+    fn remember<K: Hash>(&self, direction: Direction, ended: impl Iterator<Item = (K, bool)> + Clone) -> bool {
+        if self.known.load(Ordering::Acquire) == 0 && ended.clone().all(|(_, works)| works) {
+            return false;
+        }
+        let mut failed = lock(&self.failed);
+        if failed.len() >= MOST_FAILED {
+            failed.clear();
+        }
+        let note = |is_news: bool, (key, works): (K, bool)| {
+            let hash = self.hasher.hash_one((direction, key));
+            if works {
+                failed.remove(&hash);
+                return is_news;
+            }
+            failed.insert(hash) || is_news
+        };
+        let is_news = ended.fold(false, note);
+        self.known.store(u32::try_from(failed.len()).unwrap_or(u32::MAX), Ordering::Release);
+        is_news
     }
 
     /// Whether nobody would be let through now.
     pub(crate) fn lets_nobody_through(&self, now: u64) -> bool {
-        self.is_open() && now < self.open_until.load(Ordering::Acquire)
+        now < self.open_until.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.failures.load(Ordering::Acquire) >= FAILURES
+        self.open_until.load(Ordering::Acquire) != 0
     }
 }
 
@@ -77,28 +127,79 @@ fn pause(now: u64) -> u64 {
 mod tests {
     use super::*;
 
+    /// A failure of a key, or a success.
+    fn note(breaker: &Breaker, key: u64, works: bool, now: u64) {
+        breaker.note(Direction::ById, std::iter::once((key, works)), now);
+    }
+
+    fn opened() -> Breaker {
+        let breaker = Breaker::default();
+        (0..5).for_each(|key| note(&breaker, key, false, 0));
+        breaker
+    }
+
     #[test]
     fn it_opens_after_failures_in_a_row_only() {
         let breaker = Breaker::default();
-        for works in [false, false, false, false, true, false, false, false, false] {
-            assert!(breaker.admit(0).is_ok());
-            breaker.note(works, 0);
+        for (key, works) in [false, false, false, false, true, false, false, false, false].into_iter().enumerate() {
+            assert!(breaker.admit(QUIET).is_ok());
+            note(&breaker, key as u64, works, 0);
         }
-        assert!(breaker.admit(0).is_ok() && !breaker.is_open());
-        breaker.note(false, 0);
-        assert_eq!(breaker.admit(LONGEST / 2 - 1).map_err(|error| error.kind()), Err(ErrorKind::Unavailable));
+        assert!(breaker.admit(QUIET).is_ok() && !breaker.is_open());
+        note(&breaker, 10, false, QUIET);
+        assert_eq!(breaker.admit(QUIET + LONGEST / 2 - 1).map_err(|error| error.kind()), Err(ErrorKind::Unavailable));
+    }
+
+    #[test]
+    fn it_stays_closed_for_a_second_after_a_success_however_much_fails() {
+        let breaker = Breaker::default();
+        note(&breaker, 0, true, 7);
+        (1..100).for_each(|key| note(&breaker, key, false, 6 + QUIET));
+        assert!(!breaker.is_open());
+        // Then it opens with the next failure, whatever that is of.
+        note(&breaker, 1, false, 7 + QUIET);
+        assert!(breaker.is_open());
+    }
+
+    #[test]
+    fn what_fails_again_is_not_counted_and_in_the_other_direction_it_is_something_else() {
+        let breaker = Breaker::default();
+        (0..100).for_each(|n| note(&breaker, n % 4, false, n));
+        breaker.note(Direction::ById, [(0_u64, false), (1, false)].into_iter(), 100);
+        assert!(!breaker.is_open());
+        breaker.note(Direction::ByCustomer, std::iter::once((0_u64, false)), 100);
+        assert!(breaker.is_open());
+        // What was answered since counts again.
+        let breaker = Breaker::default();
+        for n in 0..10 {
+            note(&breaker, 0, true, 0);
+            note(&breaker, 0, false, n * QUIET);
+        }
+        (1..4).for_each(|key| note(&breaker, key, false, 10 * QUIET));
+        assert!(!breaker.is_open());
+        note(&breaker, 4, false, 10 * QUIET);
+        assert!(breaker.is_open());
+    }
+
+    #[test]
+    fn of_no_more_keys_than_there_may_be_it_is_noted_that_they_failed() {
+        let breaker = Breaker::default();
+        (0..3 * MOST_FAILED as u64).for_each(|key| note(&breaker, key, false, 0));
+        assert!(lock(&breaker.failed).len() <= MOST_FAILED);
+        let all = 0..3 * MOST_FAILED as u64;
+        breaker.note(Direction::ById, all.map(|key| (key, true)), 0);
+        assert_eq!((lock(&breaker.failed).len(), breaker.known.load(Ordering::Acquire)), (0, 0));
     }
 
     #[test]
     fn one_probe_is_let_through_a_second() {
-        let breaker = Breaker::default();
-        (0..FAILURES).for_each(|_| breaker.note(false, 0));
+        let breaker = opened();
         assert!(breaker.admit(LONGEST).is_ok());
         assert!(breaker.admit(LONGEST).is_err(), "while it is under way");
-        breaker.note(false, LONGEST);
+        note(&breaker, 0, false, LONGEST);
         assert!(breaker.admit(LONGEST + LONGEST / 2 - 1).is_err());
         assert!(breaker.admit(2 * LONGEST).is_ok());
-        breaker.note(true, 2 * LONGEST);
+        note(&breaker, 0, true, 2 * LONGEST);
         assert!(breaker.admit(2 * LONGEST).is_ok() && breaker.admit(2 * LONGEST).is_ok());
     }
 }

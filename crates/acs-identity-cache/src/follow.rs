@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use acs_identity_core::{AcsId, Change, ChangeFeed, CustomerId, Resolution};
+use acs_identity_core::{AcsId, Change, ChangeFeed, CustomerId, LostReason, Resolution};
 use futures::StreamExt;
 use futures::future::{AbortHandle, abortable};
 use tokio_util::task::TaskTracker;
@@ -204,15 +204,22 @@ impl Listener {
                 self.customers.forget(&customer);
             }
             Change::Lost(reason) => {
+                // What is not known to have changed may still be given out as stale; but not what the backend has thrown away, nor after
+                // what is newer than this crate.
+                if !matches!(reason, LostReason::Lagged | LostReason::Disconnected) {
+                    self.forget_all();
+                }
                 self.barriers.set_live(false, number);
                 traced::feed_is_lost(reason);
             }
             // Also what is newer than this crate.
-            _ => {
-                self.barriers.forget_all();
-                self.ids.clear();
-                self.customers.clear();
-            }
+            _ => self.forget_all(),
         }
+    }
+
+    fn forget_all(&self) {
+        self.barriers.forget_all();
+        self.ids.clear();
+        self.customers.clear();
     }
 }

@@ -219,8 +219,11 @@ impl<K: Key, V: Cached> Lane<K, V> {
         let now = self.time.now();
         let last = flights.last(key);
         let is_late = last.is_some_and(|flight| !self.is_young(flight, now));
+        let is_again = !is_late && last.is_some_and(|flight| flight.started() != NOT_BEGUN);
         if let Some(flight) = last
             && K::side(&self.barriers).is_joinable(flight.born())
+            // While nobody listens, others may have written since it began; and who leads has the feed followed again.
+            && self.barriers.is_heard(now)
             && (!is_late || !is_on(Guard::JoinedWhileYoung))
         {
             return Err(flight.clone());
@@ -229,6 +232,7 @@ impl<K: Key, V: Cached> Lane<K, V> {
         flights.add(flight.clone());
         let mut load = Load::new(self.clone(), flight);
         load.goes_alone = is_late;
+        load.is_again = is_again;
         Ok(load)
     }
 
@@ -328,6 +332,20 @@ mod tests {
         assert!(lane.refresh(&id).is_none(), "it has been renewed");
         clock.advance(Duration::from_secs(10));
         assert!(lane.refresh(&id).is_some(), "it is over");
+    }
+
+    #[test]
+    fn nobody_joins_a_load_while_nobody_listens_to_the_feed() {
+        let (lane, clock) = lane();
+        let id = "id".parse().unwrap();
+        let listener = lane.barriers.next_follower();
+        lane.barriers.hear_until(lane.time.now() + 500_000, listener);
+        let enter = || lane.enter(&id, |_| true, || {});
+        let Entered::Leader(first) = enter() else { panic!("nothing is under way") };
+        first.begin();
+        assert!(matches!(enter(), Entered::Joined(_)));
+        clock.advance(Duration::from_millis(501));
+        assert!(matches!(enter(), Entered::Leader(_)), "it is to have the feed followed");
     }
 
     #[test]

@@ -66,7 +66,8 @@ impl<S: MappingStore> Shared<S> {
         let mut permit = Some(self.permits.take().await?);
         load.begin();
         let call = async { Ok([self.resolver.mappings_of(load.key(), page).await]) };
-        let [found] = self.call_source(Direction::ByCustomer, 1, call, || permit = None).await?;
+        let [found] =
+            self.call_source(Direction::ByCustomer, std::iter::once(load.key()), call, || permit = None).await?;
         found
     }
 }

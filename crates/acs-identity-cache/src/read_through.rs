@@ -39,8 +39,9 @@ use crate::values::{Cached, Listing};
 ///
 /// # Failures
 /// A call that fails for all its IDs for good, or panics, is split until what it fails for stands alone. After one that was late, each of its IDs
-/// is asked for alone, until that was in time. After five calls
-/// in a row that failed since the source was not there, or was not there in time, loads are refused with `Unavailable` at once, for at most a second
+/// is asked for alone, until that was in time; those that were late alone hold at most half of the calls there may be. After five calls
+/// in a row that failed since the source was not there, or was not there in time, and told something new by that, as not all that they asked for had
+/// failed before, and a second after the last success, loads are refused with `Unavailable` at once, for at most a second
 /// until one of them is let through again; so are those that wait for a call. What is only passed on to a store (writes, later pages, `scan`) is not refused.
 ///
 /// # Cancellation

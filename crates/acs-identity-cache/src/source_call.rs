@@ -1,6 +1,7 @@
 //! One call of the source, as both directions make it.
 
 use std::future::Future;
+use std::hash::Hash;
 use std::pin::pin;
 
 use acs_identity_core::{Error, ErrorKind, Result};
@@ -13,27 +14,27 @@ use crate::sync::timeout;
 use crate::traced::{self, Direction};
 
 impl<R> Shared<R> {
-    /// Makes a call that asks for so many keys, and notes how it ended. It has the load's deadline twice: then its callers have been
+    /// Makes a call that asks for these keys, in the order of its answers, and notes how it ended. It has the load's deadline twice: then its callers have been
     /// told that it is late, and `when_late` is to let others in; but a late answer is still of use.
     ///
     /// # Errors
     /// The call's own, `Internal` if it panicked, and `Timeout`.
-    pub(crate) async fn call_source<A, T>(
+    pub(crate) async fn call_source<K: Hash, A, T>(
         &self,
         direction: Direction,
-        asked: usize,
+        asked: impl ExactSizeIterator<Item = K> + Clone,
         call: impl Future<Output = Result<A>>,
         when_late: impl FnOnce(),
     ) -> Result<A>
     where
         A: AsRef<[Result<T>]>,
     {
-        let span = traced::load(direction, asked);
+        let span = traced::load(direction, asked.len());
         let mut calling = pin!(caught(call).instrument(span.clone()));
         let mut answered = timeout(self.load_deadline, &mut calling).await;
         let is_late = answered.is_none();
         if is_late {
-            self.breaker.note(false, self.time.now());
+            self.breaker.note(direction, asked.clone().map(|key| (key, false)), self.time.now());
             when_late();
             answered = timeout(self.load_deadline, &mut calling).await;
         }
@@ -41,9 +42,10 @@ impl<R> Shared<R> {
         traced::ended(&span, worst(&answers));
         // An error of the call itself is a defect, and what was late has been noted.
         if let Ok(all) = &answers {
-            let works = !all.as_ref().iter().all(is_down);
-            if works || !is_late {
-                self.breaker.note(works, self.time.now());
+            let all = all.as_ref();
+            if !is_late || !all.iter().all(is_down) {
+                let works = all.iter().map(|answer| !is_down(answer));
+                self.breaker.note(direction, asked.zip(works), self.time.now());
             }
         }
         answers

@@ -8,7 +8,7 @@ use tracing::{Span, debug_span, info, warn};
 const TARGET: &str = "acs_identity_cache";
 
 /// Which way is asked; also a label of the metrics.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Hash)]
 pub(crate) enum Direction {
     /// For the customer of an ACS ID.
     ById,

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::ReadThrough;
-use crate::guarded::{guarded, outside};
+use crate::guarded::{caught, guarded, outside};
 use crate::read_through::Shared;
 use crate::sync::{Guard, has_runtime, is_on, spawn};
 use crate::traced;
@@ -301,7 +301,13 @@ impl<S: MappingStore + 'static> MappingStore for ReadThrough<S> {
         };
         all_over(&self.0.writes).await;
         // However it ends: from here on nothing is to be answered from the cache.
-        let _ = guarded(patience, ErrorKind::Timeout, self.0.resolver.close()).await;
+        let closed = self.0.resolver.close();
+        let _ = if has_runtime() {
+            guarded(patience, ErrorKind::Timeout, closed).await
+        } else {
+            // There is no timer, and nobody else to close it.
+            caught(closed).await
+        };
         self.purge_all();
         all_over(&self.0.tasks).await;
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use acs_identity_cache::ReadThrough;
 use acs_identity_core::{ErrorKind, Resolver};
-use common::{Source, asking, asking_for, id, ids, on_runtime_clock, said, settle};
+use common::{Source, asking, asking_for, customer, id, ids, on_runtime_clock, said, settle};
 
 fn cached(source: &Arc<Source>, size: usize, at_once: usize) -> ReadThrough<Arc<Source>> {
     let builder = on_runtime_clock(source).batch_size(size).batches_at_once(at_once);
@@ -345,6 +345,68 @@ async fn an_id_that_is_always_late_does_not_open_the_breaker_while_others_are_an
         assert_eq!(answers[0].is_ok() && answers[2].is_ok(), round > 0, "in round {round}: {answers:?}");
         assert!(!cached.stats().breaker_open, "in round {round}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ids_that_always_hang_leave_the_others_half_of_the_calls_however_many_they_are() {
+    for at_once in [2, 4] {
+        let source = Arc::new(Source::open());
+        let cached = cached(&source, 10, at_once);
+        let hanging: Vec<String> = (0..8).map(|n| format!("hang{n}")).collect();
+        // Nobody knows them yet.
+        for hang in &hanging {
+            assert_eq!(said(&cached.resolve(&id(hang)).await), Err(ErrorKind::Timeout));
+            assert!(cached.resolve(&id(&hang.replace("hang", "beside"))).await.is_ok());
+        }
+        for round in 0..100 {
+            hanging.iter().for_each(|hang| drop(asking(&cached, hang)));
+            settle().await;
+            let asked = tokio::time::Instant::now();
+            let name = format!("id{round}");
+            assert_eq!(said(&cached.resolve(&id(&name)).await), Ok(Some(&*name)));
+            assert_eq!(asked.elapsed(), Duration::ZERO, "in round {round}");
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        let often = source.calls().iter().filter(|call| call[0].starts_with("hang")).count();
+        assert!(often > 8 + at_once, "they are still asked for");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_hangs_takes_no_call_for_each_piece_of_news() {
+    let source = Arc::new(Source::open());
+    let cached = cached(&source, 10, 4);
+    for round in 0..200 {
+        cached.purge_customer(&customer("stranger"));
+        asking(&cached, "hang");
+        asking_for(&cached, &["hang", "hang2"]);
+        settle().await;
+        let name = format!("id{round}");
+        let asked = tokio::time::Instant::now();
+        assert_eq!(said(&cached.resolve(&id(&name)).await), Ok(Some(&*name)));
+        assert_eq!(asked.elapsed(), Duration::ZERO, "in round {round}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_each_id_has_a_call_of_its_own_rosters_and_lone_ones_take_turns() {
+    let source = Arc::new(Source::held());
+    let cached = cached(&source, 1, 1);
+    asking(&cached, "first");
+    settle().await;
+    let lone: Vec<_> = (0..4).map(|n| asking(&cached, &format!("lone{n}"))).collect();
+    settle().await;
+    let roster = asking_for(&cached, &["roster0", "roster1", "roster2"]);
+    settle().await;
+    source.let_through(8);
+    roster.await.unwrap();
+    for one in lone {
+        one.await.unwrap().unwrap();
+    }
+    let of_rosters: Vec<bool> = source.calls()[1..].iter().map(|call| call[0].starts_with("roster")).collect();
+    let turns = of_rosters[..6].windows(2).filter(|two| two[0] != two[1]).count();
+    assert_eq!(turns, 5, "{of_rosters:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -50,6 +50,7 @@ async fn after_five_failures_in_a_row_callers_are_told_at_once_and_the_source_is
     ask(&cached, &["unknown"]).await;
     source.fail(ErrorKind::Timeout);
     ask(&cached, &["id"; 4]).await;
+    sleep(SECOND).await;
     assert!(!cached.stats().breaker_open);
     ask(&cached, &["id"]).await;
     assert!(cached.stats().breaker_open);
@@ -69,6 +70,7 @@ async fn what_is_known_is_given_out_while_the_source_is_spared() {
     let source = Arc::new(Source::open());
     let cached = cached(&source);
     who(&cached, "known").await;
+    sleep(SECOND).await;
     source.fail(ErrorKind::Unavailable);
     ask(&cached, &["id"; 5]).await;
     assert_eq!(who(&cached, "known").await.as_deref(), Some("known"));
@@ -180,13 +182,69 @@ async fn a_defect_is_not_the_sources_absence() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_part_of_the_source_that_is_down_takes_nothing_of_the_rest_with_it() {
+    let source = Arc::new(Source::open());
+    let cached = cached(&source);
+    // What is alive is mostly kept, and so most of what is asked for is of the dead part.
+    for n in 0..2000 {
+        cached.resolve(&id(&format!("shard{}", n % 50))).await.unwrap_err();
+        if n % 10 == 0 {
+            let of_the_rest = if n % 20 == 0 {
+                cached.resolve(&id(&format!("id{n}"))).await
+            } else {
+                cached.resolve_many(&ids(&[&format!("id{n}"), "shard1"])).await[0].clone()
+            };
+            assert_eq!(said(&of_the_rest), Ok(Some(&*format!("id{n}"))));
+        }
+        sleep(SECOND / 100).await;
+    }
+    // Nor if there is nothing new to ask of the rest for a long time, as it is kept.
+    for n in 0..2000 {
+        cached.resolve(&id(&format!("shard{}", n % 50))).await.unwrap_err();
+        sleep(SECOND / 100).await;
+    }
+    assert_eq!(who(&cached, "id").await.as_deref(), Some("id"));
+    assert_eq!((cached.stats().refused, cached.stats().breaker_open), (0, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_down_as_a_whole_is_spared_at_most_a_second_after_its_last_answer() {
+    let source = Arc::new(Source::open());
+    let cached = cached(&source);
+    who(&cached, "known").await;
+    source.fail(ErrorKind::Unavailable);
+    let failed = Instant::now();
+    // With few IDs that are asked for again and again, and some that are new.
+    for n in 0.. {
+        cached.resolve(&id(&format!("id{}", n % 6))).await.unwrap_err();
+        if cached.stats().breaker_open {
+            break;
+        }
+        sleep(SECOND / 100).await;
+    }
+    assert!(failed.elapsed() <= SECOND, "{:?}", failed.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_always_hangs_does_not_open_it_though_nothing_else_is_asked_for() {
+    let source = Arc::new(Source::open());
+    let cached = cached(&source);
+    for round in 0..30 {
+        assert_eq!(said(&cached.resolve(&id("hang")).await), Err(ErrorKind::Timeout), "in round {round}");
+        assert!(!cached.stats().breaker_open, "in round {round}");
+    }
+    assert_eq!(who(&cached, "id").await.as_deref(), Some("id"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_for_many_counts_once() {
     let source = Arc::new(Source::open());
     let cached = cached(&source);
     source.fail(ErrorKind::Unavailable);
     for call in 1..=5 {
         assert!(!cached.stats().breaker_open);
-        cached.resolve_many(&ids(&["a", "b", "c", "d", "e", "f"])).await;
+        let names = ["a", "b", "c", "d", "e", "f"].map(|name| format!("{name}{call}"));
+        cached.resolve_many(&ids(&names.each_ref().map(String::as_str))).await;
         assert_eq!(source.count(), call);
     }
     assert!(cached.stats().breaker_open);
@@ -229,9 +287,9 @@ async fn both_directions_are_one_source_and_writes_go_through() {
     store.fail_all(ErrorKind::Unavailable);
     for n in 0..3 {
         assert!(!cached.customer_stats().breaker_open);
-        page("bob").await.unwrap_err();
+        page(&format!("bob{n}")).await.unwrap_err();
         if n < 2 {
-            cached.resolve(&id("id1")).await.unwrap_err();
+            cached.resolve(&id(&format!("id{n}"))).await.unwrap_err();
         }
     }
     store.heal();

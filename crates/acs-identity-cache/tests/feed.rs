@@ -246,6 +246,16 @@ async fn stale_answers_are_given_out_while_the_feed_is_lost_only_if_the_source_d
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_backend_has_thrown_away_is_not_given_out_as_stale_either() {
+    let world = World::live().await;
+    assert!(world.cached.resolve(&id("id1")).await.is_ok());
+    world.feed.tell(Change::Lost(LostReason::Flushed)).await;
+    world.faulty.fail_all(ErrorKind::Unavailable);
+    sleep(SECOND).await;
+    assert_eq!(world.cached.resolve(&id("id1")).await.unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_feed_that_ends_is_subscribed_to_again_and_nothing_is_fresh_in_between() {
     let world = World::live().await;
     world.feed.end();

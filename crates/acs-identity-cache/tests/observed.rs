@@ -201,8 +201,9 @@ async fn the_breaker_and_the_feed_say_when_they_turn() {
         ]
     );
     source.fail(ErrorKind::Unavailable);
-    for _ in 0..7 {
-        cached.resolve(&id("id1")).await.unwrap_err();
+    sleep(SECOND).await;
+    for n in 0..7 {
+        cached.resolve(&id(&format!("id{n}"))).await.unwrap_err();
     }
     let opened = "acs_identity_cache WARN message=the source keeps failing, and is asked only now and then failures=5";
     assert_eq!(events(&recorder), [opened]);
@@ -426,6 +427,7 @@ mod metrics_are_published {
         }
         cached.resolve_many(&ids(&["a", "b", "c"])).await;
         store.fail_all(ErrorKind::Unavailable);
+        sleep(SECOND).await;
         for n in 0..6 {
             cached.resolve(&id(&format!("id{n}"))).await.unwrap_err();
         }

@@ -31,6 +31,21 @@ fn outside_of_a_runtime_a_write_is_not_sent_and_says_so() {
 }
 
 #[test]
+fn a_store_is_closed_also_where_there_is_no_runtime_or_no_timer() {
+    for without in [None, Some(Builder::new_current_thread().build().expect("a runtime"))] {
+        let store = MemoryStore::new();
+        let cached = ReadThrough::new(store.second_client());
+        assert!(runtime().block_on(cached.resolve(&id("id1"))).is_ok());
+        match &without {
+            None => cached.close().now_or_never().expect("there is nobody to wait for"),
+            Some(runtime) => runtime.block_on(cached.close()),
+        }
+        let closed = runtime().block_on(cached.inner().ping());
+        assert_eq!(closed.map_err(|error| error.kind()), Err(ErrorKind::Unavailable));
+    }
+}
+
+#[test]
 fn on_a_runtime_without_a_timer_nothing_is_asked_of_the_store_and_nothing_panics() {
     let feed = acs_identity_testkit::ManualFeed::new();
     let store = Arc::new(Counting::new(MemoryStore::new()));

@@ -1,7 +1,7 @@
 //! The answers to a batch of questions, one per asked ID.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::ops::Index;
 
@@ -40,7 +40,8 @@ impl Answers {
         Self::each_by_id(ids, found.into_iter().map(|(id, resolution)| (id, Ok(Some(resolution)))), &Ok(None))
     }
 
-    /// Answers of which each may be found, absent or failed. An asked ID that is not among them gets `missing`.
+    /// Answers of which each may be found, absent or failed. An asked ID that is not among them gets `missing`; of several answers
+    /// for one ID, the last is given.
     ///
     /// For a resolver of several parts, of which one may fail alone.
     pub fn each_by_id<K: Borrow<str>>(
@@ -50,8 +51,11 @@ impl Answers {
     ) -> Self {
         let answers: Vec<(K, Answer)> = answers.into_iter().collect();
         // Many a source answers as it was asked, and then nothing has to be looked up.
-        let is_as_asked =
-            answers.len() == ids.len() && ids.iter().zip(&answers).all(|(id, (of, _))| id.as_str() == of.borrow());
+        let mut seen = HashSet::<&str, RandomState>::default();
+        let is_as_asked = answers.len() == ids.len()
+            && ids.iter().zip(&answers).all(|(id, (of, _))| id.as_str() == of.borrow())
+            // Told twice, an ID still has one answer.
+            && (ids.len() < 2 || ids.iter().all(|id| seen.insert(id.as_str())));
         let each = if is_as_asked {
             answers.into_iter().map(|(_, answer)| answer).collect()
         } else {
@@ -202,6 +206,18 @@ mod tests {
             for (id, answer) in ids.iter().zip(answers.iter().flatten()) {
                 prop_assert_eq!(answer.as_ref().unwrap(), &Some(person(id.as_str())));
             }
+        }
+    }
+
+    #[test]
+    fn an_id_that_is_asked_and_told_twice_has_one_answer() {
+        let ids = ["a", "b", "a"].map(|id| AcsId::new(id).unwrap());
+        let found = [("a", person("x")), ("b", person("bob")), ("a", person("y"))];
+        let told_once_more = [found.to_vec(), vec![("b", person("bob"))]].concat();
+        for found in [found.to_vec(), told_once_more] {
+            let answers = Answers::by_id(&ids, found);
+            let each: Vec<_> = answers.iter().map(|answer| answer.clone().unwrap().unwrap()).collect();
+            assert_eq!(each, ["y", "bob", "y"].map(person));
         }
     }
 

@@ -16,8 +16,8 @@ use crate::{AcsId, CustomerId, Revision};
 /// - Each change of a mapping is told as [`Change::Acs`], and also as [`Change::Customer`] of whoever gains the ACS ID. Without the
 ///   latter, that customer's list as it was before would be kept, since nothing in it names the ID. Whoever loses the ID may be
 ///   told of, too: a list that is kept and holds the ID is known by the ID to be out of date.
-/// - The revision of a `Change::Acs` rises with each change: that of an unlinking is above that of the mapping it removes. An answer of the
-///   same revision, or a later one, is taken for one that knows of the change already. Without a revision, none is.
+/// - The revision of a `Change::Acs` rises with each change: that of an unlinking is above that of the mapping it removes. The
+///   cache does not rely on it: a row that was changed by hand may be told with the revision that it still has.
 pub trait ChangeFeed: fmt::Debug + Send + Sync {
     /// A subscription, which begins when the stream is first polled.
     ///

@@ -18,10 +18,18 @@ pub(super) struct Queue {
     rosters: VecDeque<Load>,
     /// Each for a call of its own.
     apart: VecDeque<Load>,
-    /// Whether the next call is for one of those.
-    is_turn_of_apart: bool,
+    /// By which a call is late for sure, or of which one is under way: they hold no more than a part of the permits.
+    suspects: VecDeque<Load>,
+    /// Whether the last call was for one that goes apart.
+    was_apart: bool,
+    /// Whether the last call was for suspects.
+    was_suspect: bool,
+    /// Whether the odd place of the last batch was a roster's.
+    was_rosters: bool,
     /// The IDs of which no call was in time since one was late, and whether it asked for nothing else.
     late: HashMap<AcsId, bool, RandomState>,
+    /// The most batches under way.
+    pub(super) at_once: usize,
     /// Those of the batches under way.
     pub(super) permits: Vec<Permit>,
     /// How many there were so far.
@@ -33,51 +41,102 @@ pub(super) struct Permit {
     number: u64,
     /// When its last call began, or when it was issued, in microseconds.
     pub(super) moved: u64,
+    /// Whether its batch is one of suspects.
+    is_suspect: bool,
 }
 
 impl Queue {
+    pub(super) fn new(at_once: usize) -> Self {
+        Self { at_once: at_once.max(1), ..Self::default() }
+    }
+
     /// Puts loads in line that were asked for together.
     pub(super) fn push(&mut self, loads: impl ExactSizeIterator<Item = Load>) {
         let is_roster = loads.len() > 1;
-        for mut load in loads {
-            load.goes_alone |= !self.late.is_empty() && self.late.contains_key(load.key());
-            let line = match (load.goes_alone, is_roster) {
-                (true, _) => &mut self.apart,
-                (_, true) => &mut self.rosters,
-                _ => &mut self.lone,
-            };
-            line.push_back(load);
-        }
+        loads.for_each(|load| self.put(load, is_roster));
     }
 
-    pub(super) fn waiting(&self) -> usize {
+    fn put(&mut self, mut load: Load, is_roster: bool) {
+        let late = if self.late.is_empty() { None } else { self.late.get(load.key()).copied() };
+        load.goes_alone |= late.is_some();
+        // With one call at a time none is under way any more when it is the next one's turn.
+        let is_suspect = late == Some(true) || (load.is_again && self.at_once > 1);
+        let line = match (is_suspect, load.goes_alone, is_roster) {
+            (true, ..) => &mut self.suspects,
+            (_, true, _) => &mut self.apart,
+            (.., true) => &mut self.rosters,
+            _ => &mut self.lone,
+        };
+        line.push_back(load);
+    }
+
+    /// Those who wait, but for suspects.
+    fn ordinary(&self) -> usize {
         self.lone.len() + self.rosters.len() + self.apart.len()
     }
 
-    /// How many calls those who wait come to.
-    pub(super) fn calls(&self, size: usize) -> usize {
-        (self.lone.len() + self.rosters.len()).div_ceil(size) + self.apart.len()
+    /// How many more permits suspects may hold now: half of all, so that the others always have some.
+    fn left_to_suspects(&self) -> usize {
+        let held = self.permits.iter().filter(|permit| permit.is_suspect).count();
+        (self.at_once / 2).max(1).saturating_sub(held)
     }
 
-    /// The next batch: up to half of it are loads of rosters, so that neither these nor lone ones wait for all of the others. Those
-    /// that go alone take turns with all others.
-    pub(super) fn take(&mut self, size: usize) -> Vec<Load> {
-        let others = self.lone.len() + self.rosters.len();
-        self.is_turn_of_apart = !self.is_turn_of_apart || others == 0;
-        if self.is_turn_of_apart {
-            // Those by which a call is late for sure are the last.
-            let first = self.apart.iter().position(|load| self.late.get(load.key()) != Some(&true));
-            if let Some(load) = self.apart.remove(first.unwrap_or(0)) {
-                return vec![load];
-            }
+    /// Whether somebody waits who may be loaded by this permit, whose last batch is over.
+    pub(super) fn waits_for(&mut self, place: usize) -> bool {
+        self.permits[place].is_suspect = false;
+        self.ordinary() > 0 || (!self.suspects.is_empty() && self.left_to_suspects() > 0)
+    }
+
+    /// How many calls those who wait come to that may be loaded now.
+    pub(super) fn calls(&self, size: usize) -> usize {
+        let suspects = self.suspects.len().min(self.left_to_suspects());
+        (self.lone.len() + self.rosters.len()).div_ceil(size) + self.apart.len() + suspects
+    }
+
+    /// The next batch, by this permit: up to half of it are loads of rosters, so that neither these nor lone ones wait for all of the
+    /// others. Those that go alone take turns with all others, and so do suspects, unless there is one call at a time: then they are
+    /// the last.
+    pub(super) fn take(&mut self, place: usize, size: usize) -> Vec<Load> {
+        let is_their_turn = self.ordinary() == 0 || (self.at_once > 1 && !self.was_suspect);
+        self.was_suspect = is_their_turn && !self.suspects.is_empty() && self.left_to_suspects() > 0;
+        self.permits[place].is_suspect = self.was_suspect;
+        if self.was_suspect {
+            return self.take_suspects(size);
         }
-        let of_rosters = self.rosters.len().min((size / 2).max(size.saturating_sub(self.lone.len())));
+        self.was_apart = !self.apart.is_empty() && (!self.was_apart || self.ordinary() == self.apart.len());
+        if self.was_apart {
+            return self.apart.drain(..1).collect();
+        }
+        self.was_rosters = !self.was_rosters;
+        let half = (size + usize::from(self.was_rosters)) / 2;
+        let of_rosters = self.rosters.len().min(half.max(size.saturating_sub(self.lone.len())));
         let lone = self.lone.len().min(size - of_rosters);
         self.lone.drain(..lone).chain(self.rosters.drain(..of_rosters)).collect()
     }
 
+    /// One by which calls are late, or those behind each other that are only asked for again.
+    fn take_suspects(&mut self, size: usize) -> Vec<Load> {
+        let mut batch = Vec::new();
+        while batch.len() < size
+            && let Some(mut load) = self.suspects.pop_front()
+        {
+            load.goes_alone |= self.late.contains_key(load.key());
+            if load.goes_alone && !batch.is_empty() {
+                self.suspects.push_front(load);
+                break;
+            }
+            let goes_alone = load.goes_alone;
+            batch.push(load);
+            if goes_alone {
+                break;
+            }
+        }
+        batch
+    }
+
     pub(super) fn take_all(&mut self) -> Vec<Load> {
-        [&mut self.lone, &mut self.rosters, &mut self.apart].into_iter().flat_map(|line| line.drain(..)).collect()
+        let lines = [&mut self.lone, &mut self.rosters, &mut self.apart, &mut self.suspects];
+        lines.into_iter().flat_map(|line| line.drain(..)).collect()
     }
 
     /// Notes that a call for these is late.
@@ -86,6 +145,11 @@ impl Queue {
             self.late.clear();
         }
         self.late.extend(part.iter().map(|load| (load.key().clone(), part.len() == 1)));
+        // Those who wait already stand in no one's way either.
+        let lines = [&mut self.lone, &mut self.rosters, &mut self.apart].map(std::mem::take);
+        for (line, is_roster) in lines.into_iter().zip([false, true, false]) {
+            line.into_iter().for_each(|load| self.put(load, is_roster));
+        }
     }
 
     /// Notes that a call for this alone ended in time.
@@ -95,7 +159,7 @@ impl Queue {
 
     pub(super) fn issue(&mut self, now: u64) -> u64 {
         self.issued += 1;
-        self.permits.push(Permit { number: self.issued, moved: now });
+        self.permits.push(Permit { number: self.issued, moved: now, is_suspect: false });
         self.issued
     }
 

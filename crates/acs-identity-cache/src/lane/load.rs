@@ -19,12 +19,14 @@ pub(crate) struct Load<K: Key, V: Cached> {
     pub(super) is_renewal: bool,
     /// Whether it is not to be asked for with others, as a load of the same key is late.
     pub(crate) goes_alone: bool,
+    /// Whether another one of the same key is under way, which is not to be joined any more.
+    pub(crate) is_again: bool,
     landed: bool,
 }
 
 impl<K: Key, V: Cached> Load<K, V> {
     pub(super) fn new(lane: Arc<Lane<K, V>>, flight: Arc<Flight<K, V>>) -> Self {
-        Self { lane, flight, is_renewal: false, goes_alone: false, landed: false }
+        Self { lane, flight, is_renewal: false, goes_alone: false, is_again: false, landed: false }
     }
 
     pub(crate) fn key(&self) -> &K {
