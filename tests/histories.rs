@@ -203,7 +203,9 @@ impl<S: MappingStore + ChangeFeed + Clone + 'static> World<S> {
 
     /// While the feed is lost, nothing is at hand.
     async fn look_while_lost(&self, id: &AcsId) {
-        if *self.lost.read().await {
+        // Held, so that it is not told to be live in between.
+        let lost = self.lost.read().await;
+        if *lost {
             assert!(self.cached.resolve_now(id).is_none(), "it was given out while the feed was lost");
         }
     }
