@@ -8,7 +8,7 @@ use arrayvec::ArrayString;
 /// An immutable text, in its place up to so many bytes; a longer one is shared by its copies.
 ///
 /// To copy a short one is to copy some bytes. A count of copies would be written to by all threads that are answered with the same customer,
-/// and a text elsewhere is one more piece of memory to wait for: together more than half of what a cached answer takes.
+/// and a text elsewhere is one more piece of memory to wait for.
 #[derive(Clone)]
 pub(crate) enum Text<const SHORT: usize> {
     Short(ArrayString<SHORT>),

@@ -18,7 +18,7 @@ use crate::sweep::Sweeper;
 const RETRY: Duration = Duration::from_millis(20);
 
 /// How many bytes of the file readers map into memory: a page in there is read without a call of the operating system and without a
-/// copy, which is a quarter of what a batch of lookups takes. The writer reads and writes it as ever.
+/// copy. The writer reads and writes it as ever.
 const MAPPED: &str = "134217728";
 
 impl SqliteStore {
