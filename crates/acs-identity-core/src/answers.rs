@@ -1,7 +1,7 @@
 //! The answers to a batch of questions, one per asked ID.
 
 use std::borrow::Borrow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::ops::Index;
 
@@ -49,20 +49,9 @@ impl Answers {
         answers: impl IntoIterator<Item = (K, Answer)>,
         missing: &Answer,
     ) -> Self {
-        let answers: Vec<(K, Answer)> = answers.into_iter().collect();
-        // Many a source answers as it was asked, and then nothing has to be looked up.
-        let mut seen = HashSet::<&str, RandomState>::default();
-        let is_as_asked = answers.len() == ids.len()
-            && ids.iter().zip(&answers).all(|(id, (of, _))| id.as_str() == of.borrow())
-            // Told twice, an ID still has one answer.
-            && (ids.len() < 2 || ids.iter().all(|id| seen.insert(id.as_str())));
-        let each = if is_as_asked {
-            answers.into_iter().map(|(_, answer)| answer).collect()
-        } else {
-            let answers: HashMap<Key<K>, Answer, RandomState> =
-                answers.into_iter().map(|(id, answer)| (Key(id), answer)).collect();
-            ids.iter().map(|id| answers.get(id.as_str()).unwrap_or(missing).clone()).collect()
-        };
+        let answers: HashMap<Key<K>, Answer, RandomState> =
+            answers.into_iter().map(|(id, answer)| (Key(id), answer)).collect();
+        let each = ids.iter().map(|id| answers.get(id.as_str()).unwrap_or(missing).clone()).collect();
         Self { ids: ids.to_vec(), each }
     }
 
