@@ -1,51 +1,75 @@
 //! Connections that one reading call hands to the next one, past the pool.
 //!
-//! The pool asks the server about every connection that comes back, and that costs as much as a lookup. Where calls wait
-//! for a connection, one whose answer has just been read in full needs no such question.
+//! The pool asks the server about every connection that comes back, and that costs as much as a lookup. One whose answer has just been
+//! read in full needs no such question if another call has it next: one that waits already, or that comes a moment later.
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::mem;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::future::{Either, select};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
-/// One in so many connections goes back to the pool though somebody waits for it here, so that whoever else waits at the
+/// One in so many connections goes back to the pool though somebody may have it from here, so that whoever else waits at the
 /// pool (for a write, or the application where the pool is its own) gets a turn, and none outlives its lifetime for long.
 const TO_THE_POOL: u32 = 8;
+/// For how long a connection is kept for the next call. It is in nobody's way meanwhile, as it is not the pool's last.
+const MOMENT: Duration = Duration::from_millis(5);
 
-/// Those who wait for a connection, by the order in which they came.
+/// Those who wait for a connection, and the connections that wait for somebody.
 #[derive(Debug)]
-pub(crate) struct Handover<C> {
-    waiting: Mutex<Waiting<C>>,
+pub(crate) struct Handover<C>(Arc<Inner<C>>);
+
+#[derive(Debug)]
+struct Inner<C> {
+    state: Mutex<State<C>>,
     handed: AtomicU32,
 }
 
 #[derive(Debug)]
-struct Waiting<C> {
+struct State<C> {
     next: u64,
+    /// Those who wait, by the order in which they came.
     places: BTreeMap<u64, oneshot::Sender<C>>,
+    /// The connections that wait, and since when; the last came last.
+    spare: Vec<(C, Instant)>,
+    /// Whether a task gives those back that wait in vain.
+    is_swept: bool,
 }
 
 /// A place among those who wait, until it is dropped.
 struct Place<'a, C> {
-    handover: &'a Handover<C>,
+    of: &'a Inner<C>,
     number: u64,
 }
 
 impl<C> Default for Handover<C> {
     fn default() -> Self {
-        Self { waiting: Mutex::new(Waiting { next: 0, places: BTreeMap::new() }), handed: AtomicU32::new(0) }
+        let state = State { next: 0, places: BTreeMap::new(), spare: Vec::new(), is_swept: false };
+        Self(Arc::new(Inner { state: Mutex::new(state), handed: AtomicU32::new(0) }))
     }
 }
 
-impl<C> Handover<C> {
+impl<C: Send + 'static> Handover<C> {
+    /// A connection that was handed on a moment ago.
+    pub(crate) fn take(&self) -> Option<C> {
+        self.0.state().spare.pop().map(|(connection, _)| connection)
+    }
+
+    /// How many connections wait for somebody.
+    pub(crate) fn spare(&self) -> u32 {
+        u32::try_from(self.0.state().spare.len()).unwrap_or(u32::MAX)
+    }
+
     /// A connection that is handed on, or that of the pool if it comes first.
     pub(crate) async fn or<E>(&self, acquired: impl Future<Output = Result<C, E>>) -> Result<C, E> {
         let (sender, receiver) = oneshot::channel();
-        let _place = self.wait(sender);
+        let _place = self.0.wait(sender);
         match select(receiver, pin!(acquired)).await {
             Either::Left((Ok(connection), _)) => Ok(connection),
             // The sender is dropped only together with its place.
@@ -54,36 +78,89 @@ impl<C> Handover<C> {
         }
     }
 
-    /// Hands a connection, with nothing under way on it, to whoever waits longest; back if nobody does.
-    pub(crate) fn hand_on(&self, mut connection: C) -> Option<C> {
-        if self.handed.fetch_add(1, Ordering::Relaxed) % TO_THE_POOL == TO_THE_POOL - 1 {
-            return Some(connection);
+    /// Hands a connection, with nothing under way on it, to whoever waits longest. If nobody does, it is kept for a moment, if
+    /// that may be, or goes back to the pool by being dropped. Has to be called in a runtime.
+    pub(crate) fn hand_on(&self, mut connection: C, may_be_kept: bool) {
+        if self.0.handed.fetch_add(1, Ordering::Relaxed) % TO_THE_POOL == TO_THE_POOL - 1 {
+            return;
         }
         loop {
-            let Some((_, first)) = self.waiting().places.pop_first() else { return Some(connection) };
+            let mut state = self.0.state();
+            let Some((_, first)) = state.places.pop_first() else {
+                if may_be_kept {
+                    state.spare.push((connection, Instant::now()));
+                    if !mem::replace(&mut state.is_swept, true) {
+                        drop(state);
+                        tokio::spawn(Sweep(self.0.clone()).run());
+                    }
+                }
+                return;
+            };
+            drop(state);
             match first.send(connection) {
-                Ok(()) => return None,
+                Ok(()) => return,
                 Err(refused) => connection = refused,
             }
         }
     }
 
+    /// Gives all back to the pool that wait.
+    pub(crate) fn clear(&self) {
+        let spare = mem::take(&mut self.0.state().spare);
+        drop(spare);
+    }
+}
+
+impl<C> Inner<C> {
     fn wait(&self, sender: oneshot::Sender<C>) -> Place<'_, C> {
-        let mut waiting = self.waiting();
-        let number = waiting.next;
-        waiting.next += 1;
-        waiting.places.insert(number, sender);
-        Place { handover: self, number }
+        let mut state = self.state();
+        let number = state.next;
+        state.next += 1;
+        state.places.insert(number, sender);
+        Place { of: self, number }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting<C>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State<C>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<C> Drop for Place<'_, C> {
     fn drop(&mut self) {
-        self.handover.waiting().places.remove(&self.number);
+        self.of.state().places.remove(&self.number);
+    }
+}
+
+/// Gives those connections back to the pool that have waited in vain, until none waits any more.
+struct Sweep<C>(Arc<Inner<C>>);
+
+impl<C> Sweep<C> {
+    async fn run(self) {
+        loop {
+            tokio::time::sleep(MOMENT).await;
+            let over: Vec<_> = {
+                let mut state = self.0.state();
+                if state.spare.is_empty() {
+                    // From here on the next one that is kept has a task of its own.
+                    return;
+                }
+                let over = state.spare.partition_point(|(_, since)| since.elapsed() >= MOMENT);
+                state.spare.drain(..over).collect()
+            };
+            drop(over);
+        }
+    }
+}
+
+impl<C> Drop for Sweep<C> {
+    /// Also if its runtime ends: what was used there may be of no use elsewhere.
+    fn drop(&mut self) {
+        let spare = {
+            let mut state = self.0.state();
+            state.is_swept = false;
+            mem::take(&mut state.spare)
+        };
+        drop(spare);
     }
 }
 
@@ -100,16 +177,63 @@ mod tests {
         handover.or(pending())
     }
 
+    /// A connection, and how many of it there are.
+    fn connection() -> (Arc<()>, impl Fn() -> usize) {
+        let connection = Arc::new(());
+        let counted = Arc::downgrade(&connection);
+        (connection, move || counted.strong_count())
+    }
+
     #[tokio::test]
-    async fn a_connection_goes_to_whoever_waits_longest_and_back_if_nobody_does() {
+    async fn a_connection_goes_to_whoever_waits_longest() {
         let handover = Handover::default();
-        assert_eq!(handover.hand_on(1), Some(1));
         let (mut first, mut second) = (Box::pin(waits(&handover)), Box::pin(waits(&handover)));
         assert!(first.as_mut().now_or_never().is_none() && second.as_mut().now_or_never().is_none());
-        assert_eq!(handover.hand_on(2), None);
-        assert_eq!(handover.hand_on(3), None);
-        assert_eq!(handover.hand_on(4), Some(4));
-        assert_eq!((first.await, second.await), (Ok(2), Ok(3)));
+        (1..=3).for_each(|n| handover.hand_on(n, true));
+        assert_eq!((first.await, second.await, handover.take(), handover.take()), (Ok(1), Ok(2), Some(3), None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_waits_for_is_kept_for_a_moment_if_it_may_be() {
+        let handover = Handover::default();
+        let (one, count) = connection();
+        handover.hand_on(one.clone(), false);
+        assert_eq!((count(), handover.take()), (1, None));
+        for _ in 0..2 {
+            handover.hand_on(one.clone(), true);
+            tokio::time::sleep(MOMENT / 2).await;
+            handover.hand_on(one.clone(), true);
+            assert_eq!((count(), handover.spare()), (3, 2));
+            drop(handover.take());
+            tokio::time::sleep(2 * MOMENT).await;
+            assert_eq!((count(), handover.spare()), (1, 0));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_spare_connection_is_not_kept_longer_than_asked_or_than_its_runtime() {
+        let handover = Handover::default();
+        let (one, count) = connection();
+        handover.hand_on(one.clone(), true);
+        handover.clear();
+        assert_eq!(count(), 1);
+        let (other, own) = (handover.0.clone(), one.clone());
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            runtime.block_on(async { Handover(other).hand_on(own, true) });
+        });
+        // The task of the first one is still there, and looks after this one.
+        thread.join().unwrap();
+        let fresh = Handover::default();
+        let (elsewhere, own) = (fresh.0.clone(), one.clone());
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            runtime.block_on(async { Handover(elsewhere).hand_on(own, true) });
+        });
+        thread.join().unwrap();
+        assert_eq!((fresh.spare(), handover.spare()), (0, 1));
+        tokio::time::sleep(3 * MOMENT).await;
+        assert_eq!(count(), 1);
     }
 
     #[tokio::test]
@@ -119,27 +243,29 @@ mod tests {
         assert!(left.as_mut().now_or_never().is_none());
         drop(left);
         assert_eq!(handover.or(ready(Ok::<_, Infallible>(1))).await, Ok(1));
-        assert!(handover.waiting().places.is_empty());
-        assert_eq!(handover.hand_on(2), Some(2));
+        assert!(handover.0.state().places.is_empty());
     }
 
     #[tokio::test]
     async fn a_connection_that_was_handed_to_somebody_who_leaves_is_dropped_with_him() {
         let handover = Handover::default();
-        let held = std::sync::Arc::new(());
+        let (one, count) = connection();
         let mut leaves = Box::pin(handover.or(pending::<Result<_, Infallible>>()));
         assert!(leaves.as_mut().now_or_never().is_none());
-        assert!(handover.hand_on(held.clone()).is_none());
+        handover.hand_on(one.clone(), true);
+        assert_eq!(count(), 2);
         drop(leaves);
-        assert_eq!(std::sync::Arc::strong_count(&held), 1);
+        assert_eq!(count(), 1);
     }
 
     #[tokio::test]
     async fn some_go_back_to_the_pool_whoever_waits() {
         let handover = Handover::default();
-        let mut all: Vec<_> = (0..2 * TO_THE_POOL).map(|_| Box::pin(waits(&handover))).collect();
+        let (one, count) = connection();
+        let mut all: Vec<_> =
+            (0..2 * TO_THE_POOL).map(|_| Box::pin(handover.or(pending::<Result<_, Infallible>>()))).collect();
         assert!(all.iter_mut().all(|one| one.as_mut().now_or_never().is_none()));
-        let back = (0..2 * TO_THE_POOL).filter_map(|n| handover.hand_on(n)).count();
-        assert_eq!(back, 2);
+        (0..2 * TO_THE_POOL).for_each(|_| handover.hand_on(one.clone(), true));
+        assert_eq!(count(), 1 + 2 * TO_THE_POOL as usize - 2);
     }
 }

@@ -66,7 +66,8 @@ impl<D: Dialect> SqlStore<D> {
     /// given up in the background; a subscriber of the change feed has one while it looks. Where it stays at the most there
     /// are, calls wait for each other.
     pub fn connections_in_use(&self) -> u32 {
-        self.shared.reader.in_use() + self.shared.writer.as_ref().map_or(0, D::Pool::in_use)
+        let taken = self.shared.reader.in_use() + self.shared.writer.as_ref().map_or(0, D::Pool::in_use);
+        taken.saturating_sub(self.shared.handover.spare())
     }
 
     /// The statements that make the tables, to be read or run by a database administrator: version by version, in rising
@@ -90,10 +91,11 @@ impl<D: Dialect> SqlStore<D> {
 
     /// A connection for reading, for a task whose caller still waits.
     pub(crate) async fn reader(&self, state: &CallState) -> Result<D::Connection, Failure> {
-        let pool = &self.shared.reader;
-        let connection = match pool.is_exhausted() {
-            true => self.shared.handover.or(D::acquire(pool)).await?,
-            false => D::acquire(pool).await?,
+        let (pool, handover) = (&self.shared.reader, &self.shared.handover);
+        let connection = match handover.take() {
+            Some(connection) => connection,
+            None if pool.is_exhausted() => handover.or(D::acquire(pool)).await?,
+            None => D::acquire(pool).await?,
         };
         state.check()?;
         Ok(connection)
@@ -102,14 +104,19 @@ impl<D: Dialect> SqlStore<D> {
     /// Takes a reader's connection back, once the answer to its last statement has been read.
     pub(crate) fn hand_on(&self, connection: D::Connection) {
         if !self.is_closed() {
-            // What nobody waits for goes back to the pool as it is dropped.
-            drop(self.shared.handover.hand_on(connection));
+            // Who waits at the pool is not to wait for one that is kept.
+            let may_be_kept = !self.shared.reader.is_exhausted();
+            self.shared.handover.hand_on(connection, may_be_kept);
         }
     }
 
     /// A connection for writing, for a task whose caller still waits.
     pub(crate) async fn writer(&self, state: &CallState) -> Result<D::Connection, Failure> {
-        let connection = D::acquire(self.shared.writer()).await?;
+        let spare = if self.shared.writer.is_none() { self.shared.handover.take() } else { None };
+        let connection = match spare {
+            Some(connection) => connection,
+            None => D::acquire(self.shared.writer()).await?,
+        };
         state.check()?;
         Ok(connection)
     }
@@ -244,6 +251,7 @@ impl<D: Dialect> MappingStore for SqlStore<D> {
     async fn close(&self) {
         // Each waits for the tasks that have one of its connections, and lets no other have one.
         let closed = futures::future::join(self.shared.reader.close(), self.shared.writer().close());
+        self.shared.handover.clear();
         // A task has the deadline to the full and then still has to roll back; what takes longer hangs.
         let _ = tokio::time::timeout(2 * self.shared.deadline, closed).await;
     }

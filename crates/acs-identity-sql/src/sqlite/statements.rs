@@ -6,7 +6,7 @@ use crate::batch::Batch;
 use crate::dialect::Statements;
 
 /// Sizes of a statement that looks for several IDs. A list is filled up by repeating its last ID, which costs little.
-const LOOKUPS: &[usize] = &[1, 8, 64, 512];
+const LOOKUPS: &[usize] = &[1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512];
 /// Sizes of a statement that writes several rows, which can't be filled up.
 const WRITES: &[usize] = &[1, 10, 100, 1000];
 
