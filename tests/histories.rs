@@ -15,12 +15,14 @@ mod oracle;
 mod watched;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use acs_identity::cache::{ReadThrough, TableKind};
 use acs_identity::sql::{PostgresOptions, SqliteOptions};
 use acs_identity::{
-    AcsId, Change, ChangeFeed, CustomerId, ErrorKind, Linked, LostReason, Mapping, MappingStore, MemoryStore, Resolver,
+    AcsId, Change, ChangeFeed, Clock, CustomerId, ErrorKind, Linked, LostReason, Mapping, MappingStore, MemoryStore,
+    Resolver, SystemClock, Timestamp,
 };
 use acs_identity_servers::{Kind, database};
 use acs_identity_testkit::{Faulty, ManualFeed};
@@ -32,6 +34,14 @@ use watched::{Watched, Watcher};
 
 const TASKS: u64 = 6;
 const ACTS: u64 = 16;
+
+/// How long the mappings of guests last, in microseconds.
+const STAY: u64 = 25_000;
+/// Whose customer ID ends like this is a guest.
+const GUEST: &str = "guest";
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const HUNDRED_DAYS: Duration = DAY.saturating_mul(100);
 
 /// A row of numbers that look random (SplitMix64).
 #[derive(Clone)]
@@ -50,6 +60,7 @@ impl Random {
 struct Cast {
     ids: Vec<AcsId>,
     customers: Vec<CustomerId>,
+    guest: CustomerId,
 }
 
 impl Cast {
@@ -57,22 +68,25 @@ impl Cast {
         Self {
             ids: (0..3).map(|n| format!("{history}-id{n}").parse().unwrap()).collect(),
             customers: ["alice", "bob"].map(|name| format!("{history}-{name}").parse().unwrap()).into(),
+            guest: format!("{history}-{GUEST}").parse().unwrap(),
         }
     }
 
     fn act(&self, random: &mut Random) -> Op {
         let one = self.ids[random.below(3) as usize].clone();
         let owner = self.customers[random.below(2) as usize].clone();
-        match random.below(16) {
+        let asked = if random.below(4) == 0 { self.guest.clone() } else { owner.clone() };
+        match random.below(18) {
             0..5 => Op::Read(one),
             5 => Op::ReadNow(one),
             6 => Op::Roster(self.ids.iter().cloned().chain([one]).collect()),
-            7 | 8 => Op::Page(owner),
+            7 | 8 => Op::Page(asked),
             9 => Op::Create(one, owner),
             10 => Op::Replace(one, owner, None),
+            16 | 17 => Op::Replace(one, self.guest.clone(), Some(Duration::from_micros(STAY))),
             11 => Op::ReplaceMany(self.ids.iter().cloned().zip(self.customers.iter().cycle().cloned()).collect()),
             12 => Op::Unlink(one),
-            13 => Op::Erase(owner),
+            13 => Op::Erase(asked),
             14 if random.below(2) == 0 => Op::PurgeCustomer(owner),
             14 => Op::Purge(one),
             _ => Op::PurgeAll,
@@ -101,32 +115,63 @@ struct Scenario {
     all_known: bool,
 }
 
-/// Tells the oracle of the writes that reach the store, also of those whose callers are told that nobody knows.
+/// The system's clock, ahead of it by some days.
+#[derive(Debug, Default)]
+struct Ahead(AtomicU64);
+
+impl Clock for Ahead {
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        let days = u32::try_from(self.0.load(Ordering::SeqCst)).unwrap();
+        SystemClock.monotonic() + DAY * days
+    }
+}
+
+/// Tells the oracle of the writes that reach the store, also of those whose callers are told that nobody knows, and of the time.
 #[derive(Debug, Clone)]
-struct Witness(Arc<Oracle>);
+struct Witness {
+    oracle: Arc<Oracle>,
+    start: Instant,
+}
+
+impl Witness {
+    /// How late it is, in microseconds; the oracle knows from now on.
+    fn look_at_the_clock(&self) -> u64 {
+        let now = self.start.elapsed().as_micros() as u64;
+        self.oracle.clock_moved(now);
+        now
+    }
+}
 
 #[async_trait]
 impl Watcher for Witness {
     fn begins(&self) -> u64 {
-        self.0.step("the store writes")
+        self.look_at_the_clock();
+        self.oracle.step("the store writes")
     }
 
     async fn linked(&self, begun: u64, id: &AcsId, to: &CustomerId, linked: &Linked) {
-        let end = self.0.step("the store has written");
+        let end = self.oracle.step("the store has written");
         let order = (linked.revision.get(), false);
         if linked.changed {
-            self.0.written(id, order, Some(to), (begun, end), false);
+            self.oracle.written(id, order, Some(to), (begun, end), false);
+        }
+        if linked.changed && to.as_str().ends_with(GUEST) {
+            self.oracle.expires(id, order, begun, (STAY, self.look_at_the_clock() + STAY));
         }
         if linked.previous.is_none() {
-            self.0.followed_absence(id, order);
+            self.oracle.followed_absence(id, order);
         }
     }
 
     async fn imported(&self, _: &Mapping) {}
 
     async fn unlinked(&self, begun: u64, gone: &Mapping) {
-        let end = self.0.step("the store has written");
-        self.0.written(&gone.acs_id, (gone.revision.get(), true), None, (begun, end), false);
+        let end = self.oracle.step("the store has written");
+        self.oracle.written(&gone.acs_id, (gone.revision.get(), true), None, (begun, end), false);
     }
 
     async fn erased(&self, _: &CustomerId) {}
@@ -139,9 +184,10 @@ struct World<S> {
     scenario: Scenario,
     oracle: Arc<Oracle>,
     cast: Cast,
-    store: S,
+    store: Watched<S, Witness>,
     faulty: Arc<Faulty<Watched<S, Witness>>>,
     cached: Cached<S>,
+    clock: Arc<Ahead>,
     feed: ManualFeed,
     /// Whether the feed is lost.
     lost: RwLock<bool>,
@@ -149,28 +195,35 @@ struct World<S> {
 
 impl<S: MappingStore + ChangeFeed + Clone + 'static> World<S> {
     async fn new(store: S, number: u64, scenario: Scenario) -> Self {
-        let day = Duration::from_secs(24 * 3600);
         let oracle = Arc::new(Oracle::new(Bounds {
-            lifetime: day,
-            absent_lifetime: day,
+            lifetime: HUNDRED_DAYS,
+            absent_lifetime: HUNDRED_DAYS,
             stale_for: Duration::ZERO,
-            load_deadline: day,
-            write_deadline: day,
+            load_deadline: HUNDRED_DAYS,
+            write_deadline: DAY,
             // Then a caller may be told that the source is not there.
             timers: scenario.faults,
+            stale_source: false,
             one_load: false,
         }));
-        let faulty = Arc::new(Faulty::new(Watched { store: store.clone(), watcher: Witness(oracle.clone()) }));
-        let options = ReadThrough::builder(faulty.clone()).lifetime(day).absent_lifetime(day).write_deadline(day);
-        let options = options.batches_at_once(2).table(scenario.table);
+        let witness = Witness { oracle: oracle.clone(), start: Instant::now() };
+        let watched = Watched { store: store.clone(), watcher: witness };
+        let faulty = Arc::new(Faulty::new(watched.clone()));
+        let options = ReadThrough::builder(faulty.clone()).lifetime(HUNDRED_DAYS).absent_lifetime(HUNDRED_DAYS);
+        let mut options = options.write_deadline(DAY).batches_at_once(2).table(scenario.table);
+        let clock = Arc::new(Ahead::default());
+        if scenario.faults {
+            options = options.load_deadline(HUNDRED_DAYS).clock(clock.clone());
+        }
         let feed = ManualFeed::new();
         let cached = match scenario.news {
             News::None => options.build(),
-            News::Own => options.feed(store.clone()).build(),
+            News::Own => options.feed(store).build(),
             News::AtOnce => options.feed(feed.clone()).build(),
         };
         let cast = Cast::new(number);
-        let world = Self { scenario, oracle, cast, store, faulty, cached, feed, lost: RwLock::new(true) };
+        let world =
+            Self { scenario, oracle, cast, store: watched, faulty, cached, clock, feed, lost: RwLock::new(true) };
         if scenario.news == News::AtOnce {
             // The feed is followed from the first question on.
             run(&Op::Read(world.cast.ids[0].clone()), &world.cached, &world.oracle).await;
@@ -211,6 +264,7 @@ impl<S: MappingStore + ChangeFeed + Clone + 'static> World<S> {
     }
 
     async fn act(&self, random: &mut Random) {
+        self.store.watcher.look_at_the_clock();
         let op = self.cast.act(random);
         let is_write =
             matches!(op, Op::Create(..) | Op::Replace(..) | Op::ReplaceMany(_) | Op::Unlink(_) | Op::Erase(_));
@@ -219,6 +273,9 @@ impl<S: MappingStore + ChangeFeed + Clone + 'static> World<S> {
             1 if self.scenario.news == News::AtOnce => self.look_while_lost(&self.cast.ids[0]).await,
             0 if self.scenario.faults => self.faulty.fail_next(1, ErrorKind::Unavailable),
             1 if self.scenario.faults => self.faulty.lose_answers(1),
+            // What is barred, as the outcome of its write is not known, is so no more.
+            2 if self.scenario.faults => _ = self.clock.0.fetch_add(1, Ordering::SeqCst),
+            3 => tokio::time::sleep(Duration::from_micros(random.below(STAY))).await,
             _ => {}
         }
         if is_write && random.below(3) == 0 {
@@ -232,6 +289,7 @@ impl<S: MappingStore + ChangeFeed + Clone + 'static> World<S> {
     /// What is there at the end, and the verdict.
     async fn end(&self) -> Result<(), String> {
         self.faulty.heal();
+        self.store.watcher.look_at_the_clock();
         for id in &self.cast.ids {
             if self.store.resolve(id).await.map_err(|error| error.to_string())?.is_none() {
                 self.oracle.followed_absence(id, (u64::MAX, false));
@@ -301,13 +359,13 @@ async fn over_memory_no_read_is_older_than_what_the_cache_knew() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn over_sqlite_no_read_is_older_than_what_the_cache_knew() {
     let folder = tempfile::tempdir().unwrap();
-    histories(SqliteOptions::file(folder.path().join("store.db")).open().await.unwrap(), 20).await;
+    histories(SqliteOptions::file(folder.path().join("store.db")).open().await.unwrap(), 40).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn over_postgres_no_read_is_older_than_what_the_cache_knew() {
     let database = database(Kind::Postgres).await;
-    histories(PostgresOptions::url(database.url()).open().await.unwrap(), 20).await;
+    histories(PostgresOptions::url(database.url()).open().await.unwrap(), 40).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

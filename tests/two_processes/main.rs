@@ -170,7 +170,7 @@ async fn a_loss_is_noticed(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_one_postgresql() {
-    // It is told when it is committed, and looks each second at the latest.
+    // It is told when it is committed, looks each second at the latest, and waits for an answer for another one.
     let promise = Promise { news: Duration::from_secs(1), loss: Duration::from_secs(2) };
     let mut server = Server::start(Kind::Postgres).unwrap();
     let proxy = Proxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, server.port()))).unwrap();
@@ -180,6 +180,10 @@ async fn on_one_postgresql() {
 
     let cut = async || proxy.refuse();
     a_loss_is_noticed(&cache, &mut other, "erin", &promise, cut, async || proxy.heal()).await;
+
+    // A black hole: the connections stay open, and no byte comes through.
+    let stall = async || proxy.stall();
+    a_loss_is_noticed(&cache, &mut other, "grace", &promise, stall, async || proxy.heal()).await;
 
     let restart = async || {
         server.kill();

@@ -113,15 +113,17 @@ impl Barriers {
     pub(crate) fn next_follower(&self) -> u64 {
         let mut feed = lock(&self.feed);
         feed.follower += 1;
-        feed.live = false;
-        self.raise(*feed);
+        if is_on(Guard::FollowerBeginsAnew) {
+            feed.live = false;
+            self.raise(*feed);
+        }
         feed.follower
     }
 
     /// Says that the feed works from now on, or that something may have been missed.
     pub(crate) fn set_live(&self, live: bool, by: u64) {
         let mut feed = lock(&self.feed);
-        if by != feed.follower {
+        if by != feed.follower && is_on(Guard::LiveByWhoFollows) {
             return;
         }
         feed.live = live;
@@ -145,7 +147,7 @@ impl Barriers {
     /// Says that the feed is listened to, which is good until then.
     pub(crate) fn hear_until(&self, until: u64, by: u64) {
         let feed = lock(&self.feed);
-        if by == feed.follower {
+        if by == feed.follower || !is_on(Guard::HeardByWhoFollows) {
             self.heard_until.store(until, Ordering::Release);
         }
     }
@@ -159,7 +161,8 @@ impl Barriers {
     #[inline]
     pub(crate) fn is_fresh(&self, born: u64, now: u64) -> bool {
         // In this order: who listens again has ended the epoch before.
-        self.is_heard(now) && self.is_of_this_epoch(born)
+        let is_early = !is_on(Guard::HeardBeforeEpoch) && self.is_of_this_epoch(born);
+        self.is_heard(now) && (is_early || self.is_of_this_epoch(born))
     }
 
     #[inline]
@@ -205,12 +208,16 @@ impl Barriers {
         let side = K::side(self);
         let mut bars = lock(side.shard(key));
         let Some(bar) = bars.get(key).filter(|bar| bar.writers == 0 && bar.until <= now) else { return };
-        if bar.until > 0 {
-            // In its place: loads that began before may still be under way.
+        // In its place, before it goes: loads that began before may still be under way, and who lands one looks for no bar where none are counted.
+        let stays = bar.until > 0 && is_on(Guard::BarLeavesAStamp);
+        if stays && is_on(Guard::StampBeforeUnbarred) {
             key.stamp(self);
         }
         bars.remove(key);
         side.barred.fetch_sub(1, Ordering::AcqRel);
+        if stays && !is_on(Guard::StampBeforeUnbarred) {
+            key.stamp(self);
+        }
     }
 }
 
@@ -288,7 +295,8 @@ impl<K: Hash + Eq + Clone> Side<K> {
     }
 
     /// Whether what a load which began at a moment tells of a key is not to be stored. It is the load's beginning that counts: it may
-    /// have read what was there before a write that was applied at the last moment, and land after that.
+    /// have read what was there before a write that was applied at the last moment, and land after that. While a write is under way, what is
+    /// stored would be forgotten at its end; but others may see by then that it was applied, for as long as its answer takes.
     pub(crate) fn is_barred(&self, key: &K, started: u64) -> bool {
         if self.barred.load(Ordering::Acquire) == 0 {
             return false;

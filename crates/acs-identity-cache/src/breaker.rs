@@ -2,6 +2,7 @@
 //!
 //! What is kept is not asked for, while what fails is asked for again and again. So where only a part of the source is down, nearly all calls
 //! fail, and still the rest is to be answered: a success keeps the breaker closed for a while, and what has failed before tells nothing new.
+//! Where it has opened nevertheless, what has not failed is let through first.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -17,6 +18,8 @@ const FAILURES: u32 = 5;
 const QUIET: u64 = 1_000_000;
 /// The longest time, in microseconds, for which nobody is let through; the shortest is half of it.
 const LONGEST: u64 = 1_000_000;
+/// For how much longer, in microseconds, only a load is let through that asks for something which has not failed.
+const FOR_OTHERS: u64 = LONGEST / 2;
 /// Of how many keys it is noted at most that they failed.
 const MOST_FAILED: usize = 10_000;
 
@@ -37,22 +40,38 @@ pub(crate) struct Breaker {
 }
 
 impl Breaker {
-    /// Whether a load may go to the source. While it keeps failing, one may from time to time, to see whether it still does.
+    /// Whether loads of these keys may go to the source. While it keeps failing, one may from time to time, to see whether it still does;
+    /// says which of them, if that is why.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub(crate) fn admit(&self, now: u64) -> Result<(), Error> {
+    pub(crate) fn admit<K: Hash>(
+        &self,
+        direction: Direction,
+        keys: impl Iterator<Item = K>,
+        now: u64,
+    ) -> Result<Option<usize>, Error> {
         let until = self.open_until.load(Ordering::Acquire);
         if until == 0 {
-            return Ok(());
+            return Ok(None);
         }
-        // Who is the first to move it is the probe.
-        if now >= until
-            && self.open_until.compare_exchange(until, pause(now), Ordering::AcqRel, Ordering::Acquire).is_ok()
-        {
-            return Ok(());
+        if now >= until {
+            let probe =
+                self.first_not_failed(direction, keys).or((now >= until.saturating_add(FOR_OTHERS)).then_some(0));
+            // Who is the first to move it is let through.
+            if probe.is_some()
+                && self.open_until.compare_exchange(until, pause(now), Ordering::AcqRel, Ordering::Acquire).is_ok()
+            {
+                return Ok(probe);
+            }
         }
         Err(spared())
+    }
+
+    /// Where the first of these keys is whose last answer was no failure.
+    fn first_not_failed<K: Hash>(&self, direction: Direction, mut keys: impl Iterator<Item = K>) -> Option<usize> {
+        let failed = lock(&self.failed);
+        keys.position(|key| !failed.contains(&self.hasher.hash_one((direction, key))))
     }
 
     /// Notes how a call of the source ended: for each key that it asked for, whether the source was there to answer.
@@ -113,7 +132,7 @@ impl Breaker {
 }
 
 /// What callers get meanwhile.
-pub(crate) fn spared() -> Error {
+fn spared() -> Error {
     Error::new(ErrorKind::Unavailable, "the backend keeps failing and is spared for a moment").in_backend("cache")
 }
 
@@ -132,6 +151,12 @@ mod tests {
         breaker.note(Direction::ById, std::iter::once((key, works)), now);
     }
 
+    /// Whether a load of a key is let through, and as a probe.
+    fn admit(breaker: &Breaker, key: u64, now: u64) -> Option<bool> {
+        Some(breaker.admit(Direction::ById, std::iter::once(key), now).ok()?.is_some())
+    }
+
+    /// The keys from 0 to 4 have failed.
     fn opened() -> Breaker {
         let breaker = Breaker::default();
         (0..5).for_each(|key| note(&breaker, key, false, 0));
@@ -142,12 +167,13 @@ mod tests {
     fn it_opens_after_failures_in_a_row_only() {
         let breaker = Breaker::default();
         for (key, works) in [false, false, false, false, true, false, false, false, false].into_iter().enumerate() {
-            assert!(breaker.admit(QUIET).is_ok());
+            assert_eq!(admit(&breaker, 99, QUIET), Some(false));
             note(&breaker, key as u64, works, 0);
         }
-        assert!(breaker.admit(QUIET).is_ok() && !breaker.is_open());
+        assert!(!breaker.is_open());
         note(&breaker, 10, false, QUIET);
-        assert_eq!(breaker.admit(QUIET + LONGEST / 2 - 1).map_err(|error| error.kind()), Err(ErrorKind::Unavailable));
+        let refused = breaker.admit(Direction::ById, std::iter::once(99), QUIET + LONGEST / 2 - 1);
+        assert_eq!(refused.map_err(|error| error.kind()), Err(ErrorKind::Unavailable));
     }
 
     #[test]
@@ -194,12 +220,28 @@ mod tests {
     #[test]
     fn one_probe_is_let_through_a_second() {
         let breaker = opened();
-        assert!(breaker.admit(LONGEST).is_ok());
-        assert!(breaker.admit(LONGEST).is_err(), "while it is under way");
-        note(&breaker, 0, false, LONGEST);
-        assert!(breaker.admit(LONGEST + LONGEST / 2 - 1).is_err());
-        assert!(breaker.admit(2 * LONGEST).is_ok());
-        note(&breaker, 0, true, 2 * LONGEST);
-        assert!(breaker.admit(2 * LONGEST).is_ok() && breaker.admit(2 * LONGEST).is_ok());
+        assert_eq!(admit(&breaker, 10, LONGEST), Some(true));
+        assert_eq!(admit(&breaker, 11, LONGEST), None, "while it is under way");
+        note(&breaker, 10, false, LONGEST);
+        assert_eq!(admit(&breaker, 11, LONGEST + LONGEST / 2 - 1), None);
+        assert_eq!(admit(&breaker, 11, 2 * LONGEST), Some(true));
+        note(&breaker, 11, true, 2 * LONGEST);
+        assert_eq!([12, 13].map(|key| admit(&breaker, key, 2 * LONGEST)), [Some(false), Some(false)]);
+    }
+
+    #[test]
+    fn what_has_failed_is_let_through_only_if_nothing_else_has_been_for_a_while() {
+        let breaker = opened();
+        let until = breaker.open_until.load(Ordering::Acquire);
+        assert_eq!(admit(&breaker, 0, until), None);
+        assert!(breaker.admit(Direction::ById, [0_u64, 4].into_iter(), until + FOR_OTHERS - 1).is_err());
+        // Nobody else has come.
+        assert_eq!(admit(&breaker, 0, until + FOR_OTHERS), Some(true));
+        let until = breaker.open_until.load(Ordering::Acquire);
+        let of_two = breaker.admit(Direction::ById, [0_u64, 5].into_iter(), until);
+        assert_eq!(of_two.ok(), Some(Some(1)), "one of them has not failed");
+        let until = breaker.open_until.load(Ordering::Acquire);
+        assert!(breaker.admit(Direction::ByCustomer, std::iter::once(0_u64), until).is_ok(), "it is something else");
+        assert_eq!(admit(&breaker, 0, until + FOR_OTHERS / 2), None, "as somebody else has come");
     }
 }

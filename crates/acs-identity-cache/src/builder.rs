@@ -101,6 +101,7 @@ impl<R> ReadThroughBuilder<R> {
 
     /// The last part of a lifetime in which a hit has the answer loaded anew, off the caller's path, so that what is in use
     /// never has to be waited for: 0, which is never, by default; 0.2 is usual. Taken into the range 0 to 1; what is not a number counts as 0.
+    /// After a failure, hits try again a tenth of that part later, or a second if that is less.
     pub fn refresh_ahead(mut self, part: f64) -> Self {
         self.limits.refresh_ahead = if part.is_nan() { 0.0 } else { part.clamp(0.0, 1.0) };
         self

@@ -6,6 +6,7 @@ use acs_identity_core::{Error, ErrorKind, Result};
 use tokio::sync::SetOnce;
 
 use crate::sync::{AtomicU64, Guard, Moment, Ordering, is_on, timeout_at};
+use crate::table::Hashed;
 use crate::values::{Cached, micros};
 
 /// The start of a load that has not begun.
@@ -15,6 +16,8 @@ pub(crate) const NOT_BEGUN: u64 = u64::MAX;
 #[derive(Debug)]
 pub(crate) struct Flight<K, V> {
     pub(crate) key: K,
+    /// The key's hash.
+    pub(crate) hash: u64,
     /// The number of the last barrier when the load began; the greatest number until then.
     born: AtomicU64,
     /// When it was asked for, in microseconds of the monotonic clock.
@@ -25,8 +28,14 @@ pub(crate) struct Flight<K, V> {
 }
 
 impl<K, V: Clone> Flight<K, V> {
-    pub(crate) fn new(key: K, asked: u64) -> Self {
-        Self { key, born: AtomicU64::new(u64::MAX), asked, started: AtomicU64::new(NOT_BEGUN), answer: SetOnce::new() }
+    pub(crate) fn new(key: Hashed<K>, asked: u64) -> Self {
+        let Hashed { hash, key } = key;
+        let (born, started) = (AtomicU64::new(u64::MAX), AtomicU64::new(NOT_BEGUN));
+        Self { key, hash, born, asked, started, answer: SetOnce::new() }
+    }
+
+    pub(crate) fn hashed(&self) -> Hashed<&K> {
+        Hashed { hash: self.hash, key: &self.key }
     }
 
     /// Says that the load begins now. One that is begun again, as a part of a batch, keeps its first start.

@@ -15,7 +15,7 @@ use crate::barriers::Barriers;
 use crate::clock::Time;
 use crate::guarded::caught;
 use crate::lane::Lane;
-use crate::sync::{AtomicU64, Mutex, Ordering, lock, pause, spawn, timeout};
+use crate::sync::{AtomicU64, Guard, Mutex, Ordering, is_on, lock, pause, spawn, timeout};
 use crate::traced;
 use crate::values::{Listing, micros};
 
@@ -151,7 +151,9 @@ impl Listener {
         let number = running.number;
         loop {
             let heard = caught(self.hear_all(number)).await;
-            self.barriers.set_live(false, number);
+            if is_on(Guard::EndIsALoss) {
+                self.barriers.set_live(false, number);
+            }
             match heard {
                 Ok(End::Ended) => traced::feed_has_ended(),
                 Ok(End::NotHeard) => traced::feed_is_not_heard(),
@@ -176,10 +178,10 @@ impl Listener {
             }
             // Others may have noticed, and what is fresh no more is not to be fresh again. By one look at the clock, as this may stand still in between, too.
             let now = self.time.now();
-            if !self.barriers.is_heard(now) {
+            if !self.barriers.is_heard(now) && is_on(Guard::HeardTillNow) {
                 return End::NotHeard;
             }
-            self.say_so(now, number);
+            self.say_so(if is_on(Guard::HeardAtTheLook) { now } else { self.time.now() }, number);
             heard += 1;
             // A feed that always has more to tell is not to keep the thread to itself.
             if heard.is_multiple_of(128) {
@@ -206,7 +208,7 @@ impl Listener {
             Change::Lost(reason) => {
                 // What is not known to have changed may still be given out as stale; but not what the backend has thrown away, nor after
                 // what is newer than this crate.
-                if !matches!(reason, LostReason::Lagged | LostReason::Disconnected) {
+                if !matches!(reason, LostReason::Lagged | LostReason::Disconnected) && is_on(Guard::FlushIsForgotten) {
                     self.forget_all();
                 }
                 self.barriers.set_live(false, number);

@@ -11,6 +11,7 @@
 
 mod landing;
 mod load;
+mod renewals;
 mod stripe;
 
 use std::hash::BuildHasher;
@@ -27,6 +28,7 @@ use crate::sync::{AtomicU64, Guard, MutexGuard, Ordering, is_on, lock};
 use crate::table::{Entry, Hashed, Table, TableKind};
 use crate::values::{Cached, Kept, micros};
 pub(crate) use load::Load;
+use renewals::FailedRenewals;
 use stripe::{Flights, Stripe};
 
 const STRIPES: usize = 64;
@@ -52,6 +54,7 @@ pub(crate) struct Lane<K: Key, V: Cached> {
     known: Table<K, V::Kept>,
     absent: Table<K, V::Kept>,
     stripes: Box<[Stripe<K, V>]>,
+    failed_renewals: FailedRenewals,
     barriers: Arc<Barriers>,
     /// When a load last began, in microseconds.
     last_begun: AtomicU64,
@@ -78,6 +81,7 @@ impl<K: Key, V: Cached> Lane<K, V> {
             known: Table::new(table, limits.capacity, V::Kept::weight, V::Kept::HEAVIEST, counters.clone()),
             absent: Table::new(table, limits.absent_capacity, |_| 1, 1, counters.clone()),
             stripes: (0..STRIPES).map(|_| Stripe::new()).collect(),
+            failed_renewals: FailedRenewals::default(),
             barriers,
             last_begun: AtomicU64::new(0),
             limits,
@@ -116,7 +120,10 @@ impl<K: Key, V: Cached> Lane<K, V> {
         due: impl FnOnce(),
     ) -> Option<V> {
         let now = self.time.now();
-        if now >= entry.fresh_until || !self.is_unchanged(&entry, now) || !usable(&entry.kept) {
+        if (now >= entry.fresh_until && is_on(Guard::Lifetime))
+            || !self.is_unchanged(&entry, now)
+            || !usable(&entry.kept)
+        {
             return None;
         }
         self.counters.count(event);
@@ -153,7 +160,10 @@ impl<K: Key, V: Cached> Lane<K, V> {
         let entry = self.known.get(self.hashed(key))?;
         let now = self.time.now();
         let is_young = now < entry.fresh_until.saturating_add(micros(self.limits.stale_for));
-        if !is_young || !self.barriers.is_usable(entry.born) || !self.names_unchanged(&entry) {
+        if (!is_young && is_on(Guard::StaleForAWhile))
+            || !self.barriers.is_usable(entry.born)
+            || !self.names_unchanged(&entry)
+        {
             return None;
         }
         // Rather some milliseconds too old than after its end.
@@ -184,7 +194,7 @@ impl<K: Key, V: Cached> Lane<K, V> {
             return Entered::Hit(value);
         }
         self.counters.count(Event::Miss);
-        match self.join_or_lead(&mut flights, key) {
+        match self.join_or_lead(&mut flights, hashed) {
             Ok(load) => Entered::Leader(load),
             Err(flight) => {
                 self.counters.count(Event::Joined);
@@ -193,29 +203,37 @@ impl<K: Key, V: Cached> Lane<K, V> {
         }
     }
 
-    /// Starts a load that renews what is kept of a key, unless there is one under way or it has been renewed meanwhile.
+    /// Starts a load that renews what is kept of a key, unless there is one under way, it has been renewed meanwhile, or that
+    /// has just failed.
     pub(crate) fn refresh(self: &Arc<Self>, key: &K) -> Option<Load<K, V>> {
         let hashed = self.hashed(key);
         let mut flights = self.lock(hashed);
         // Again under the lock, since the load that an earlier hit has started may have landed in between.
-        if self.is_renewed(hashed) {
+        if self.needs_no_renewal(hashed) {
             return None;
         }
-        let mut load = self.join_or_lead(&mut flights, key).ok()?;
+        let mut load = self.join_or_lead(&mut flights, hashed).ok()?;
         load.is_renewal = true;
         self.counters.count(Event::Refreshed);
         Some(load)
     }
 
-    /// Whether a fresh answer is kept that is not due.
-    fn is_renewed(&self, key: Hashed<&K>) -> bool {
+    /// Whether a fresh answer is kept that is not due, or for which another try is to wait.
+    fn needs_no_renewal(&self, key: Hashed<&K>) -> bool {
         let now = self.time.now();
-        let entry = self.known.get(key).or_else(|| self.absent.get(key));
-        entry
-            .is_some_and(|entry| now < entry.fresh_until && self.is_unchanged(&entry, now) && !self.is_due(&entry, now))
+        let Some(entry) = self.known.get(key).or_else(|| self.absent.get(key)) else { return false };
+        if now >= entry.fresh_until || !self.is_unchanged(&entry, now) {
+            return false;
+        }
+        let window = self.limits.refresh_ahead * (entry.fresh_until - entry.loaded) as f64;
+        !self.is_due(&entry, now) || self.failed_renewals.has_to_wait(key.hash, window as u64, now)
     }
 
-    fn join_or_lead(self: &Arc<Self>, flights: &mut Flights<K, V>, key: &K) -> Result<Load<K, V>, Arc<Flight<K, V>>> {
+    fn join_or_lead(
+        self: &Arc<Self>,
+        flights: &mut Flights<K, V>,
+        key: Hashed<&K>,
+    ) -> Result<Load<K, V>, Arc<Flight<K, V>>> {
         let now = self.time.now();
         let last = flights.last(key);
         let is_late = last.is_some_and(|flight| !self.is_young(flight, now));
@@ -228,7 +246,7 @@ impl<K: Key, V: Cached> Lane<K, V> {
         {
             return Err(flight.clone());
         }
-        let flight = Arc::new(Flight::new(key.clone(), now));
+        let flight = Arc::new(Flight::new(key.to_owned(), now));
         flights.add(flight.clone());
         let mut load = Load::new(self.clone(), flight);
         load.goes_alone = is_late;
@@ -240,8 +258,7 @@ impl<K: Key, V: Cached> Lane<K, V> {
     /// another would only make the line longer. But a line that does not move is on a runtime that stands still.
     fn is_young(&self, flight: &Flight<K, V>, now: u64) -> bool {
         let since = match flight.started() {
-            NOT_BEGUN if V::QUEUED => flight.asked.max(self.last_begun.load(Ordering::Acquire)),
-            NOT_BEGUN => flight.asked,
+            NOT_BEGUN => flight.asked.max(self.last_begun.load(Ordering::Acquire)),
             started => started,
         };
         // The clock may be behind by its grain: rather a load too many than one joined that its own callers have given up.
@@ -253,7 +270,9 @@ impl<K: Key, V: Cached> Lane<K, V> {
     pub(crate) fn forget(&self, key: &K) {
         let hashed = self.hashed(key);
         let mut flights = self.lock(hashed);
-        flights.forget(key);
+        if is_on(Guard::FlightsAreForgotten) {
+            flights.forget(hashed);
+        }
         self.known.remove(hashed);
         self.absent.remove(hashed);
     }

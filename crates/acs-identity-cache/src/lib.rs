@@ -37,7 +37,6 @@ mod metrics;
 #[cfg(acs_identity_model)]
 mod models;
 mod pages;
-mod permits;
 mod read_through;
 mod source_call;
 mod sync;

@@ -3,10 +3,9 @@
 use acs_identity_core::{CustomerId, Mapping, MappingStore, Page, PageRequest, Result};
 
 use crate::ReadThrough;
-use crate::guarded::outside;
+use crate::batches::{Batches, Loads};
 use crate::lane::{Entered, Load};
 use crate::read_through::Shared;
-use crate::sync::{has_runtime, spawn};
 use crate::traced::Direction;
 use crate::values::Listing;
 
@@ -46,28 +45,25 @@ impl<S: MappingStore + 'static> ReadThrough<S> {
         }
     }
 
-    fn load_page(&self, load: Load<CustomerId, Listing>, page: PageRequest) {
-        if !has_runtime() {
-            return load.land(Err(outside()));
-        }
-        let shared = self.0.clone();
-        if let Err(open) = shared.breaker.admit(shared.time.now()) {
-            return load.refuse(open);
-        }
-        spawn(self.0.tasks.track_future(async move {
-            let found = shared.ask_for_page(&load, page.clone()).await;
-            load.land(found.map(|found| Listing::new(&page, found)));
-        }));
+    fn load_page(&self, mut load: Load<CustomerId, Listing>, page: PageRequest) {
+        load.request = page;
+        self.0.submit([load]);
     }
 }
 
-impl<S: MappingStore> Shared<S> {
-    async fn ask_for_page(&self, load: &Load<CustomerId, Listing>, page: PageRequest) -> Result<Page<Mapping>> {
-        let mut permit = Some(self.permits.take().await?);
-        load.begin();
-        let call = async { Ok([self.resolver.mappings_of(load.key(), page).await]) };
-        let [found] =
-            self.call_source(Direction::ByCustomer, std::iter::once(load.key()), call, || permit = None).await?;
-        found
+impl<S: MappingStore + 'static> Loads<CustomerId, Listing> for Shared<S> {
+    const DIRECTION: Direction = Direction::ByCustomer;
+
+    fn batches(&self) -> &Batches<CustomerId, Listing> {
+        &self.pages
+    }
+
+    async fn ask(&self, part: &[Load<CustomerId, Listing>]) -> Result<Vec<Result<Listing>>> {
+        let mut answers = Vec::with_capacity(part.len());
+        for load in part {
+            let page = self.resolver.mappings_of(load.key(), load.request.clone()).await;
+            answers.push(page.map(|page| Listing::new(&load.request, page)));
+        }
+        Ok(answers)
     }
 }

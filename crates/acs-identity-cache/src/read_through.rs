@@ -19,7 +19,6 @@ use crate::flight::Seat;
 use crate::follow::Follower;
 use crate::guarded::outside;
 use crate::lane::{Entered, Lane, Limits, Load};
-use crate::permits::Permits;
 use crate::sync::{Moment, has_runtime, moment};
 use crate::values::{Cached, Listing};
 
@@ -39,10 +38,12 @@ use crate::values::{Cached, Listing};
 ///
 /// # Failures
 /// A call that fails for all its IDs for good, or panics, is split until what it fails for stands alone. After one that was late, each of its IDs
-/// is asked for alone, until that was in time; those that were late alone hold at most half of the calls there may be. After five calls
+/// is asked for alone, until that was in time; those that were late alone hold at most half of the calls there may be.
+/// So it is with customers' pages, each of which has a call of its own, among as many others. After five calls
 /// in a row that failed since the source was not there, or was not there in time, and told something new by that, as not all that they asked for had
 /// failed before, and a second after the last success, loads are refused with `Unavailable` at once, for at most a second
-/// until one of them is let through again; so are those that wait for a call. What is only passed on to a store (writes, later pages, `scan`) is not refused.
+/// until one of them is let through again, or half a second longer if all are for what is known to fail; so are those that wait for a call.
+/// What is only passed on to a store (writes, later pages, `scan`) is not refused.
 ///
 /// # Cancellation
 /// Every call may be dropped at any point. Loads and writes run in tasks of their own and go on: others who wait for the
@@ -58,9 +59,9 @@ pub(crate) struct Shared<R> {
     pub(crate) ids: Arc<Lane<AcsId, Option<Resolution>>>,
     pub(crate) customers: Arc<Lane<CustomerId, Listing>>,
     pub(crate) barriers: Arc<Barriers>,
-    pub(crate) batches: Batches,
-    /// For the loads of customers' pages.
-    pub(crate) permits: Permits,
+    pub(crate) batches: Batches<AcsId, Option<Resolution>>,
+    /// Of customers' pages, each of which has a call of its own.
+    pub(crate) pages: Batches<CustomerId, Listing>,
     pub(crate) breaker: Breaker,
     pub(crate) follower: Option<Follower>,
     pub(crate) tasks: TaskTracker,
@@ -108,7 +109,7 @@ impl<R> ReadThrough<R> {
             customers,
             barriers,
             batches: Batches::new(options.batch_size, options.batches_at_once),
-            permits: Permits::new(options.batches_at_once, options.limits.load_deadline, time.clone()),
+            pages: Batches::new(1, options.batches_at_once),
             breaker: Breaker::default(),
             follower,
             tasks: TaskTracker::new(),

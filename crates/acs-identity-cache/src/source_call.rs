@@ -1,4 +1,4 @@
-//! One call of the source, as both directions make it.
+//! One call of the source, in either direction.
 
 use std::future::Future;
 use std::hash::Hash;
@@ -19,16 +19,13 @@ impl<R> Shared<R> {
     ///
     /// # Errors
     /// The call's own, `Internal` if it panicked, and `Timeout`.
-    pub(crate) async fn call_source<K: Hash, A, T>(
+    pub(crate) async fn call_source<K: Hash, T>(
         &self,
         direction: Direction,
         asked: impl ExactSizeIterator<Item = K> + Clone,
-        call: impl Future<Output = Result<A>>,
+        call: impl Future<Output = Result<Vec<Result<T>>>>,
         when_late: impl FnOnce(),
-    ) -> Result<A>
-    where
-        A: AsRef<[Result<T>]>,
-    {
+    ) -> Result<Vec<Result<T>>> {
         let span = traced::load(direction, asked.len());
         let mut calling = pin!(caught(call).instrument(span.clone()));
         let mut answered = timeout(self.load_deadline, &mut calling).await;
@@ -41,21 +38,20 @@ impl<R> Shared<R> {
         let answers = answered.map_or_else(|| Err(late()), Result::flatten);
         traced::ended(&span, worst(&answers));
         // An error of the call itself is a defect, and what was late has been noted.
-        if let Ok(all) = &answers {
-            let all = all.as_ref();
-            if !is_late || !all.iter().all(is_down) {
-                let works = all.iter().map(|answer| !is_down(answer));
-                self.breaker.note(direction, asked.zip(works), self.time.now());
-            }
+        if let Ok(all) = &answers
+            && (!is_late || !all.iter().all(is_down))
+        {
+            let works = all.iter().map(|answer| !is_down(answer));
+            self.breaker.note(direction, asked.zip(works), self.time.now());
         }
         answers
     }
 }
 
 /// How a call ended: its own error, or that of the first answer that is one.
-fn worst<T>(answers: &Result<impl AsRef<[Result<T>]>>) -> Option<ErrorKind> {
+fn worst<T>(answers: &Result<Vec<Result<T>>>) -> Option<ErrorKind> {
     match answers {
-        Ok(all) => all.as_ref().iter().find_map(|answer| answer.as_ref().err()).map(Error::kind),
+        Ok(all) => all.iter().find_map(|answer| answer.as_ref().err()).map(Error::kind),
         Err(error) => Some(error.kind()),
     }
 }

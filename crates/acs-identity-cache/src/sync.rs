@@ -20,12 +20,24 @@ use std::sync::PoisonError;
 pub(crate) enum Guard {
     /// An answer is stored only by a flight that is still among those of its key.
     FlightIsTheKeys,
+    /// An answer that lands takes the older flights of its key out.
+    OlderAreTakenOut,
     /// Nothing is stored under a key that is barred.
     KeyIsBarred,
+    /// Nothing is stored that was loaded before the key's bar was over.
+    KeyIsStamped,
+    /// What a source says is stale is not stored.
+    SourceIsFresh,
     /// An answer that is not stored takes away the older one.
     OlderIsRemoved,
+    /// An answer that is stored takes away the older one in the other table.
+    OtherIsRemoved,
     /// Nothing is stored that names a key of the other direction which is barred.
     NamedIsBarred,
+    /// A bar that has lasted for a while leaves a stamp.
+    BarLeavesAStamp,
+    /// That stamp is there before the bar goes.
+    StampBeforeUnbarred,
     /// What was loaded before all was forgotten is not given out.
     Floor,
     /// What names a key of the other direction is not given out if it was loaded before that key was stamped.
@@ -38,16 +50,42 @@ pub(crate) enum Guard {
     ForgetBeforeWrite,
     /// A write forgets what it touches once more when it is over.
     ForgetAfterWrite,
+    /// Whatever forgets a key forgets its flights, too.
+    FlightsAreForgotten,
     /// Nothing is fresh while the feed is not live.
     FeedIsLive,
     /// Nothing is fresh if nobody has listened to the feed for a while.
     FeedIsHeard,
+    /// Whether the feed is heard is looked at before whether an answer is of its epoch.
+    HeardBeforeEpoch,
+    /// Who follows the feed after another one begins an epoch.
+    FollowerBeginsAnew,
+    /// Nobody but who follows the feed says that it is live.
+    LiveByWhoFollows,
+    /// Nobody but who follows the feed says that it is heard.
+    HeardByWhoFollows,
+    /// A feed that has ended is not live.
+    EndIsALoss,
+    /// Who has not listened for a while ends the epoch.
+    HeardTillNow,
+    /// Who listens says so as of the moment at which it made sure of that.
+    HeardAtTheLook,
+    /// What the backend has thrown away is not given out as stale either.
+    FlushIsForgotten,
+    /// An answer is not given out after its lifetime.
+    Lifetime,
     /// A lifetime is counted from the start of the load.
     LifetimeFromStart,
+    /// A lifetime ends with that of the mapping.
+    LastsAsItsMapping,
     /// An answer that may have expired since its load began is not given to who joined the load later.
     JoinedInTime,
     /// What is known to have changed is not given out as stale either.
     StaleIsUnchanged,
+    /// What has been over for too long is not given out as stale either.
+    StaleForAWhile,
+    /// What has expired is not given out as stale either.
+    StaleWhileItLasts,
 }
 
 #[cfg(not(acs_identity_model))]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use acs_identity_core::{AcsId, CustomerId, Freshness, Mapping, Page, PageRequest, Properties, Resolution, Revision};
 
 use crate::barriers::{Key, Side};
+use crate::sync::{Guard, is_on};
 
 /// An answer that a lane can keep.
 pub(crate) trait Cached: Clone + Send + Sync + 'static {
@@ -13,8 +14,8 @@ pub(crate) trait Cached: Clone + Send + Sync + 'static {
     type Named: Key;
     /// What is kept of an answer.
     type Kept: Kept<Self>;
-    /// Whether loads that have not begun wait in a line, and begin in their order, by whichever runtime goes on.
-    const QUEUED: bool;
+    /// What a load of it asks for, apart from the key.
+    type Request: Default + Send + Sync + 'static;
 
     /// Whether it says that there is nothing; such answers live shorter, and in a table of their own.
     fn is_absent(&self) -> bool;
@@ -87,7 +88,7 @@ impl Known {
 impl Cached for Option<Resolution> {
     type Named = CustomerId;
     type Kept = Option<Known>;
-    const QUEUED: bool = true;
+    type Request = ();
 
     fn is_absent(&self) -> bool {
         self.is_none()
@@ -141,7 +142,7 @@ impl Kept<Option<Resolution>> for Option<Known> {
     }
 
     fn give_stale(self, age: u64) -> Option<Option<Resolution>> {
-        let known = self.filter(|known| age < known.lasts)?;
+        let known = self.filter(|known| age < known.lasts || !is_on(Guard::StaleWhileItLasts))?;
         let freshness = Freshness::Stale { age: Duration::from_micros(age) };
         Some(Some(known.resolution(age).with_freshness(freshness)))
     }
@@ -179,7 +180,7 @@ impl Listing {
 impl Cached for Listing {
     type Named = AcsId;
     type Kept = Self;
-    const QUEUED: bool = false;
+    type Request = PageRequest;
 
     fn is_absent(&self) -> bool {
         self.page.items.is_empty() && self.page.next.is_none()

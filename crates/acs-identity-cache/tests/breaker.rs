@@ -208,6 +208,74 @@ async fn a_part_of_the_source_that_is_down_takes_nothing_of_the_rest_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_it_opens_for_a_dead_part_the_rest_is_let_through_as_soon_as_the_pause_is_over() {
+    for _ in 0..20 {
+        let source = Arc::new(Source::open());
+        let cached = cached(&source);
+        let start = Instant::now();
+        // At a cold start nothing of the rest has been asked for yet; and then it is asked for ten times less often.
+        for n in 0..200 {
+            cached.resolve(&id(&format!("shard{}", n % 5))).await.unwrap_err();
+            if n > 5 && n % 10 == 0 && cached.resolve(&id(&format!("id{n}"))).await.is_ok() {
+                break;
+            }
+            sleep(SECOND / 100).await;
+        }
+        assert!(start.elapsed() <= PAUSE + SECOND / 5, "{:?}", start.elapsed());
+        assert!(!cached.stats().breaker_open);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_works_again_is_seen_to_also_if_only_what_has_failed_is_asked_for() {
+    let source = Arc::new(Source::open());
+    let cached = opened(&source).await;
+    let failed = source.calls().concat();
+    source.heal();
+    let start = Instant::now();
+    for name in failed.iter().cycle().take(200) {
+        if cached.resolve(&id(name)).await.is_ok() {
+            break;
+        }
+        sleep(SECOND / 100).await;
+    }
+    assert!(start.elapsed() <= PAUSE + PAUSE / 2 + SECOND / 10, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_roster_that_is_let_through_no_more_than_one_call_goes_to_a_source_that_still_fails() {
+    let source = Arc::new(Source::open());
+    let cached = on_runtime_clock(&source).batch_size(10).build();
+    source.fail(ErrorKind::Unavailable);
+    ask(&cached, &["id"; 5]).await;
+    sleep(PAUSE).await;
+    let roster: Vec<String> = (0..1000).map(|n| format!("other{n}")).collect();
+    let answers = cached.resolve_many(&ids(&roster.iter().map(String::as_str).collect::<Vec<_>>())).await;
+    assert!(answers.iter().all(|answer| said(answer) == Err(ErrorKind::Unavailable)));
+    assert_eq!((source.count(), cached.stats().refused), (6, 990));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_let_through_and_waits_for_a_call_is_asked_for_after_that() {
+    let source = Arc::new(Source::open());
+    let cached = on_runtime_clock(&source).batches_at_once(1).load_deadline(2 * SECOND).build();
+    source.fail(ErrorKind::Unavailable);
+    ask(&cached, &["id"; 5]).await;
+    sleep(PAUSE).await;
+    source.hold();
+    let first = asking(&cached, "first");
+    sleep(PAUSE).await;
+    let second = asking(&cached, "second");
+    settle().await;
+    // The first one fails, and the second one is not refused by the pause that began when it was let through.
+    source.let_through(1);
+    assert_eq!(said(&first.await.unwrap()), Err(ErrorKind::Unavailable));
+    source.heal();
+    source.let_through(1);
+    assert_eq!(said(&second.await.unwrap()), Ok(Some("second")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_source_that_is_down_as_a_whole_is_spared_at_most_a_second_after_its_last_answer() {
     let source = Arc::new(Source::open());
     let cached = cached(&source);

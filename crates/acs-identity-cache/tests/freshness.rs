@@ -130,6 +130,44 @@ async fn an_answer_that_cannot_be_renewed_stays_until_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_renewal_that_failed_the_next_one_waits_however_many_hits_there_are() {
+    // A tenth of the last part of the lifetime, and a second at most.
+    for (lifetime, tries) in [(5 * SECOND, 10), (1000 * SECOND, 200)] {
+        for kind in [ErrorKind::Unavailable, ErrorKind::Corrupt] {
+            let source = Arc::new(Source::open());
+            let cached = on_runtime_clock(&source).refresh_ahead(0.2).lifetime(lifetime).build();
+            who(&cached, "id1").await;
+            source.fail(kind);
+            let end = Instant::now() + lifetime;
+            sleep(lifetime * 4 / 5).await;
+            while Instant::now() < end {
+                assert_eq!(call_of(&cached, "id1"), Some(1));
+                sleep(Duration::from_millis(5)).await;
+            }
+            let tried = source.count() - 1;
+            assert!(tried <= tries && tried >= tries * 9 / 10, "{tried} times in the last part of {lifetime:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_failed_holds_up_neither_those_of_others_nor_who_waits() {
+    let source = Arc::new(Source::open());
+    let cached = renewing(&source);
+    cached.resolve_many(&ids(&["id1", "id2"])).await;
+    sleep(85 * SECOND).await;
+    source.fail(ErrorKind::Unavailable);
+    call_of(&cached, "id1");
+    settle().await;
+    source.heal();
+    assert_eq!((call_of(&cached, "id1"), call_of(&cached, "id2")), (Some(1), Some(1)));
+    settle().await;
+    assert_eq!((call_of(&cached, "id1"), call_of(&cached, "id2")), (Some(1), Some(3)));
+    cached.purge(&id("id1"));
+    assert_eq!((who(&cached, "id1").await.as_deref(), call_of(&cached, "id1")), (Some("id1"), Some(4)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_the_source_is_spared_a_hit_does_not_try_to_renew() {
     let source = Arc::new(Source::open());
     let cached = renewing(&source);

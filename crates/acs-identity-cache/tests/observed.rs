@@ -208,7 +208,7 @@ async fn the_breaker_and_the_feed_say_when_they_turn() {
     let opened = "acs_identity_cache WARN message=the source keeps failing, and is asked only now and then failures=5";
     assert_eq!(events(&recorder), [opened]);
     source.heal();
-    sleep(SECOND).await;
+    sleep(2 * SECOND).await;
     who(&cached, "id1").await;
     who(&cached, "id2").await;
     assert_eq!(events(&recorder), ["acs_identity_cache INFO message=the source works again"]);

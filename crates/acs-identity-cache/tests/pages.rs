@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acs_identity_cache::{ReadThrough, ReadThroughBuilder};
-use acs_identity_core::{Clock, ErrorKind, MappingStore, MemoryStore, Page, PageRequest, Result};
+use acs_identity_core::{Clock, Error, ErrorKind, MappingStore, MemoryStore, Page, PageRequest, Result};
 use acs_identity_testkit::{Call, Counting, Faulty, Gated, Hold, ManualClock, Point};
-use common::{RuntimeClock, customer, link, settle};
+use common::{RuntimeClock, Source, customer, id, ids_of, link, on_runtime_clock, settle};
 use futures::future::join_all;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -162,6 +162,52 @@ async fn pages_that_hang_let_others_in_after_the_loads_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn customers_whose_pages_always_hang_leave_the_others_half_of_the_calls_however_many_they_are() {
+    for at_once in [2, 4] {
+        let source = Arc::new(Source::open());
+        let cached = on_runtime_clock(&source).batches_at_once(at_once).load_deadline(2 * SECOND).build();
+        let page = async |of: &str| Ok(cached.mappings_of(&customer(of), PageRequest::default()).await?.items.len());
+        let hanging: Vec<String> = (0..30).map(|n| format!("hang{n}")).collect();
+        // Nobody knows them yet.
+        for hang in &hanging {
+            assert_eq!(page(hang).await.map_err(|error: Error| error.kind()), Err(ErrorKind::Timeout));
+            assert_eq!(page(&hang.replace("hang", "beside")).await.ok(), Some(1));
+        }
+        for round in 0..100 {
+            for hang in &hanging {
+                let (cached, hang) = (cached.clone(), customer(hang));
+                tokio::spawn(async move { cached.mappings_of(&hang, PageRequest::default()).await });
+            }
+            settle().await;
+            let asked = Instant::now();
+            assert_eq!(page(&format!("customer{round}")).await.ok(), Some(1));
+            assert_eq!(asked.elapsed(), Duration::ZERO, "in round {round}");
+            sleep(SECOND / 3).await;
+        }
+        let often = source.calls().iter().filter(|call| call[0].starts_with("hang")).count();
+        assert!(often > hanging.len() + at_once, "they are still asked for");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_customer_whose_page_hangs_takes_no_call_for_each_piece_of_news() {
+    let source = Arc::new(Source::open());
+    let cached = on_runtime_clock(&source).batches_at_once(4).load_deadline(2 * SECOND).build();
+    for round in 0..200 {
+        cached.purge(&id("stranger"));
+        tokio::spawn({
+            let cached = cached.clone();
+            async move { cached.mappings_of(&customer("hang"), PageRequest::default()).await }
+        });
+        settle().await;
+        let asked = Instant::now();
+        assert_eq!(ids_of(&cached, &format!("customer{round}")).await.len(), 1);
+        assert_eq!(asked.elapsed(), Duration::ZERO, "in round {round}");
+        sleep(SECOND / 20).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_has_waited_for_the_loads_deadline_is_not_asked_for_any_more() {
     let world = World::new(|options| options.batches_at_once(1).load_deadline(10 * SECOND)).await;
     let hold = world.hold(100);
@@ -220,6 +266,48 @@ fn pages_on_a_runtime_that_stands_still_do_not_keep_those_of_others_out() {
     });
     clock.advance(11 * SECOND);
     assert_eq!(driven.block_on(world.ask("bob", 10)).unwrap(), 5);
+}
+
+#[test]
+fn those_in_line_on_a_runtime_that_stands_still_hold_up_nobody() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let (still, driven) = (runtime(), runtime());
+    let clock = ManualClock::new();
+    let options = |options: ReadThroughBuilder<Store>| options.batches_at_once(1).load_deadline(10 * SECOND);
+    let world = still.block_on(World::with_clock(Arc::new(clock.clone()), options));
+    let _holds = world.hold(1);
+    let in_line: Vec<_> = still.block_on(async {
+        let asked = (0..10).map(|n| world.asking(&format!("customer{n}"), 10)).collect();
+        while world.cached.customer_stats().misses < 10 {
+            tokio::task::yield_now().await;
+        }
+        asked
+    });
+    clock.advance(11 * SECOND);
+    for _ in 0..2 {
+        assert_eq!(driven.block_on(world.ask("bob", 10)).unwrap(), 5);
+    }
+    // Those who still waited were answered before.
+    assert_eq!(world.calls(), 11);
+    drop(in_line);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_are_loaded_in_the_order_in_which_they_were_asked_for() {
+    let source = Arc::new(Source::held());
+    let cached = on_runtime_clock(&source).batches_at_once(1).build();
+    let customers: Vec<String> = (0..10).map(|n| format!("customer{n}")).collect();
+    let mut asked = Vec::new();
+    for of in &customers {
+        let (cached, of) = (cached.clone(), customer(of));
+        asked.push(tokio::spawn(async move { cached.mappings_of(&of, PageRequest::default()).await }));
+        settle().await;
+    }
+    // Also those that nobody waits for any more, as long as they are within their deadline.
+    asked.remove(3).abort();
+    source.let_through(10);
+    assert!(join_all(asked).await.into_iter().all(|answer| answer.unwrap().is_ok()));
+    assert_eq!(source.calls().concat(), customers);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,32 +2,32 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use acs_identity_core::AcsId;
 use foldhash::quality::RandomState;
 
-use super::Load;
+use crate::barriers::Key;
+use crate::lane::Load;
+use crate::values::Cached;
 
-/// Of how many IDs it is noted at most that a call for them was late.
+/// Of how many keys it is noted at most that a call for them was late.
 const MOST_LATE: usize = 10_000;
 
-#[derive(Default)]
-pub(super) struct Queue {
+pub(super) struct Queue<K: Key, V: Cached> {
     /// Asked for alone.
-    lone: VecDeque<Load>,
+    lone: VecDeque<Load<K, V>>,
     /// Asked for with others, perhaps a great many.
-    rosters: VecDeque<Load>,
+    rosters: VecDeque<Load<K, V>>,
     /// Each for a call of its own.
-    apart: VecDeque<Load>,
+    apart: VecDeque<Load<K, V>>,
     /// By which a call is late for sure, or of which one is under way: they hold no more than a part of the permits.
-    suspects: VecDeque<Load>,
+    suspects: VecDeque<Load<K, V>>,
     /// Whether the last call was for one that goes apart.
     was_apart: bool,
     /// Whether the last call was for suspects.
     was_suspect: bool,
     /// Whether the odd place of the last batch was a roster's.
     was_rosters: bool,
-    /// The IDs of which no call was in time since one was late, and whether it asked for nothing else.
-    late: HashMap<AcsId, bool, RandomState>,
+    /// The keys of which no call was in time since one was late, and whether it asked for nothing else.
+    late: HashMap<K, bool, RandomState>,
     /// The most batches under way.
     pub(super) at_once: usize,
     /// Those of the batches under way.
@@ -45,18 +45,30 @@ pub(super) struct Permit {
     is_suspect: bool,
 }
 
-impl Queue {
+impl<K: Key, V: Cached> Queue<K, V> {
     pub(super) fn new(at_once: usize) -> Self {
-        Self { at_once: at_once.max(1), ..Self::default() }
+        Self {
+            lone: VecDeque::new(),
+            rosters: VecDeque::new(),
+            apart: VecDeque::new(),
+            suspects: VecDeque::new(),
+            was_apart: false,
+            was_suspect: false,
+            was_rosters: false,
+            late: HashMap::default(),
+            at_once: at_once.max(1),
+            permits: Vec::new(),
+            issued: 0,
+        }
     }
 
     /// Puts loads in line that were asked for together.
-    pub(super) fn push(&mut self, loads: impl ExactSizeIterator<Item = Load>) {
+    pub(super) fn push(&mut self, loads: impl ExactSizeIterator<Item = Load<K, V>>) {
         let is_roster = loads.len() > 1;
         loads.for_each(|load| self.put(load, is_roster));
     }
 
-    fn put(&mut self, mut load: Load, is_roster: bool) {
+    fn put(&mut self, mut load: Load<K, V>, is_roster: bool) {
         let late = if self.late.is_empty() { None } else { self.late.get(load.key()).copied() };
         load.goes_alone |= late.is_some();
         // With one call at a time none is under way any more when it is the next one's turn.
@@ -96,7 +108,7 @@ impl Queue {
     /// The next batch, by this permit: up to half of it are loads of rosters, so that neither these nor lone ones wait for all of the
     /// others. Those that go alone take turns with all others, and so do suspects, unless there is one call at a time: then they are
     /// the last.
-    pub(super) fn take(&mut self, place: usize, size: usize) -> Vec<Load> {
+    pub(super) fn take(&mut self, place: usize, size: usize) -> Vec<Load<K, V>> {
         let is_their_turn = self.ordinary() == 0 || (self.at_once > 1 && !self.was_suspect);
         self.was_suspect = is_their_turn && !self.suspects.is_empty() && self.left_to_suspects() > 0;
         self.permits[place].is_suspect = self.was_suspect;
@@ -115,7 +127,7 @@ impl Queue {
     }
 
     /// One by which calls are late, or those behind each other that are only asked for again.
-    fn take_suspects(&mut self, size: usize) -> Vec<Load> {
+    fn take_suspects(&mut self, size: usize) -> Vec<Load<K, V>> {
         let mut batch = Vec::new();
         while batch.len() < size
             && let Some(mut load) = self.suspects.pop_front()
@@ -134,13 +146,13 @@ impl Queue {
         batch
     }
 
-    pub(super) fn take_all(&mut self) -> Vec<Load> {
+    pub(super) fn take_all(&mut self) -> Vec<Load<K, V>> {
         let lines = [&mut self.lone, &mut self.rosters, &mut self.apart, &mut self.suspects];
         lines.into_iter().flat_map(|line| line.drain(..)).collect()
     }
 
     /// Notes that a call for these is late.
-    pub(super) fn is_late(&mut self, part: &[Load]) {
+    pub(super) fn is_late(&mut self, part: &[Load<K, V>]) {
         if self.late.len() + part.len() > MOST_LATE {
             self.late.clear();
         }
@@ -153,7 +165,7 @@ impl Queue {
     }
 
     /// Notes that a call for this alone ended in time.
-    pub(super) fn was_in_time(&mut self, load: &Load) {
+    pub(super) fn was_in_time(&mut self, load: &Load<K, V>) {
         self.late.remove(load.key());
     }
 

@@ -15,18 +15,32 @@ use crate::values::{Cached, micros};
 pub(crate) struct Load<K: Key, V: Cached> {
     lane: Arc<Lane<K, V>>,
     flight: Arc<Flight<K, V>>,
+    /// What it asks for, apart from the key.
+    pub(crate) request: V::Request,
     /// Whether a hit has started it, which does not wait for it.
     pub(super) is_renewal: bool,
     /// Whether it is not to be asked for with others, as a load of the same key is late.
     pub(crate) goes_alone: bool,
     /// Whether another one of the same key is under way, which is not to be joined any more.
     pub(crate) is_again: bool,
+    /// Whether it is let through to see whether the source still fails.
+    pub(crate) is_probe: bool,
     landed: bool,
 }
 
 impl<K: Key, V: Cached> Load<K, V> {
     pub(super) fn new(lane: Arc<Lane<K, V>>, flight: Arc<Flight<K, V>>) -> Self {
-        Self { lane, flight, is_renewal: false, goes_alone: false, is_again: false, landed: false }
+        let request = V::Request::default();
+        Self {
+            lane,
+            flight,
+            request,
+            is_renewal: false,
+            goes_alone: false,
+            is_again: false,
+            is_probe: false,
+            landed: false,
+        }
     }
 
     pub(crate) fn key(&self) -> &K {
@@ -47,8 +61,9 @@ impl<K: Key, V: Cached> Load<K, V> {
 
     /// Whether it is still to be run: one that has waited for longer than its deadline, and that nobody waits for any more, is not.
     pub(crate) fn is_wanted(&mut self) -> bool {
-        let asked_until = self.flight.asked.saturating_add(micros(self.lane.limits.load_deadline));
-        if self.lane.time.now() > asked_until && self.lane.give_up_unwanted(&self.flight) {
+        let (limits, time) = (&self.lane.limits, &self.lane.time);
+        let asked_until = self.flight.asked.saturating_add(micros(limits.load_deadline));
+        if time.now().saturating_add(time.grain()) >= asked_until && self.lane.give_up_unwanted(&self.flight) {
             self.landed = true;
         }
         !self.landed
@@ -87,6 +102,10 @@ impl<K: Key, V: Cached> Load<K, V> {
 
     fn fail(&mut self, error: Error) {
         self.landed = true;
+        if self.is_renewal {
+            let (lane, key) = (&self.lane, &self.flight.key);
+            lane.failed_renewals.note(lane.hashed(key).hash, lane.time.now());
+        }
         self.lane.give_up(&self.flight);
         self.flight.land(Err(error));
     }

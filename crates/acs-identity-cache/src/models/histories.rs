@@ -69,7 +69,7 @@ pub(super) const BASE: Scenario = Scenario {
     length: 4,
     ids: 2,
     waits: &[3, 15, 35, 110],
-    faults: Faults { down: 0, panics: 0, hangs: 0, unknown: 0 },
+    faults: Faults { down: 0, panics: 0, hangs: 0, unknown: 0, stale: 0, slow: 8 },
     feed: false,
     timers: false,
     stale: false,
@@ -94,6 +94,15 @@ fn customer(n: usize) -> CustomerId {
 
 /// Runs so many histories and stops at the first that goes wrong, or after a time; says how many there were, and its story.
 pub(super) fn explore(scenario: Scenario, off: Option<Guard>, seed: u64, executions: usize) -> (usize, Option<String>) {
+    explore_any(seed, executions, move || shuttle::future::block_on(history(scenario, off)))
+}
+
+/// The same of histories of any sort.
+pub(super) fn explore_any(
+    seed: u64,
+    executions: usize,
+    history: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+) -> (usize, Option<String>) {
     let scheduler = Restless::new(seed, executions);
     let over = scheduler.over.clone();
     let found = Arc::new(Mutex::new(None));
@@ -102,7 +111,7 @@ pub(super) fn explore(scenario: Scenario, off: Option<Guard>, seed: u64, executi
     config.stack_size = 1 << 18;
     config.silence_warnings = true;
     let count = Runner::new(scheduler, config).run(move || {
-        if let Err(story) = shuttle::future::block_on(history(scenario, off)) {
+        if let Err(story) = history() {
             *wrong.lock().unwrap_or_else(PoisonError::into_inner) = Some(story);
             over.store(true, std::sync::atomic::Ordering::SeqCst);
         }
@@ -119,6 +128,7 @@ async fn history(scenario: Scenario, off: Option<Guard>) -> Result<(), String> {
         load_deadline: LOAD_DEADLINE,
         write_deadline: WRITE_DEADLINE,
         timers: scenario.timers,
+        stale_source: scenario.faults.stale > 0,
         one_load: scenario.acts.iter().all(|act| matches!(act, Act::Read | Act::ReadNow | Act::Roster | Act::Page)),
     }));
     let told = oracle.clone();

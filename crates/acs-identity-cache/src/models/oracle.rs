@@ -32,6 +32,8 @@ pub(crate) struct Bounds {
     pub(crate) write_deadline: Duration,
     /// Whether a caller may be told that it took too long.
     pub(crate) timers: bool,
+    /// Whether the source gives out answers itself of which it says that they are stale.
+    pub(crate) stale_source: bool,
     /// Whether one load of an ACS ID at a time is all that there may be, as nothing happens that asks for another.
     pub(crate) one_load: bool,
 }
@@ -154,6 +156,8 @@ struct History {
     asked_for: Vec<(AcsId, Step)>,
     /// When mappings expired.
     expired: Vec<(AcsId, Order, u64)>,
+    /// Between which times others do of which nobody sees when.
+    expiring: Vec<(AcsId, Order, (u64, u64))>,
     ended: BTreeMap<usize, Step>,
     /// Before which versions there was nothing.
     followed_absence: Vec<(AcsId, Order)>,
@@ -196,8 +200,11 @@ impl Oracle {
     }
 
     pub(crate) fn clock_moved(&self, now: u64) {
-        let step = self.step(format!("clock: {} s", now / 1_000_000));
-        self.history().clock.push((step, now));
+        let step = self.step(format!("clock: {} ms", now / 1_000));
+        let mut history = self.history();
+        // Others may have looked at it later and were sooner to tell.
+        let now = history.clock.last().map_or(now, |(_, last)| now.max(*last));
+        history.clock.push((step, now));
     }
 
     /// A version was written between two steps. Whoever tells of it first, knows best.
@@ -247,6 +254,15 @@ impl Oracle {
     /// A mapping has expired.
     pub(crate) fn expired(&self, id: &AcsId, order: Order, at: u64) {
         self.history().expired.push((id.clone(), order, at));
+    }
+
+    /// A version that was written from a step on lasts so long; the bounds are how long at the least, in microseconds, and
+    /// when it is over at the latest.
+    #[cfg(not(acs_identity_model))]
+    pub(crate) fn expires(&self, id: &AcsId, order: Order, begun: Step, (lasts, until): (u64, u64)) {
+        let mut history = self.history();
+        let from = history.clock_at(begun) + lasts;
+        history.expiring.push((id.clone(), order, (from, until)));
     }
 
     /// A task of the cache is over.

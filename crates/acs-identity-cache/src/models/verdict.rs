@@ -9,6 +9,7 @@ use super::{Answer, Asked, Bounds, Floor, History, Order, Read, Since, Step, Ver
 impl History {
     /// What is known only at the end.
     pub(super) fn settle(&mut self, bounds: &Bounds) {
+        self.find_expired();
         self.find_erased();
         let mut floors = Vec::new();
         // Nothing is kept until a late write can't be applied any more, but who joined a load from before may still get its answer.
@@ -45,14 +46,48 @@ impl History {
         if bounds.timers || self.reads.windows(2).any(|pair| pair[0].end >= pair[1].begun.at) {
             return Vec::new();
         }
-        let told = self.reads.iter().filter_map(|read| match (&read.answer, &read.asked) {
-            (Answer::Found { revision, stale: false, .. }, Asked::Id(id)) => {
-                let since = Since::Version(id.clone(), (*revision, false));
-                Some(Floor { from: read.end, what: What::Told(id.clone()), since })
-            }
-            _ => None,
+        let told = self.reads.iter().filter_map(|read| {
+            let (order, id) = match (&read.answer, &read.asked) {
+                (Answer::Found { revision, stale: false, .. }, Asked::Id(id)) => ((*revision, false), id),
+                // At the least, the first absence that it can have been.
+                (Answer::Absent, Asked::Id(id)) => {
+                    let floor = self.floor_of_absence(id, read, bounds);
+                    (self.held(id, read.end, &floor).find(|version| version.customer.is_none())?.order, id)
+                }
+                _ => return None,
+            };
+            Some(Floor { from: read.end, what: What::Told(id.clone()), since: Since::Version(id.clone(), order) })
         });
         told.collect()
+    }
+
+    /// What expired where nobody saw it, unless it was gone before.
+    fn find_expired(&mut self) {
+        for (id, order, (from, until)) in std::mem::take(&mut self.expiring) {
+            self.expired.push((id.clone(), order, until));
+            let first = self.clock.iter().rev().find(|(_, shown)| *shown < from).map_or(0, |(step, _)| *step);
+            let last = self.first_step_at(until).unwrap_or(Step::MAX);
+            let Some(versions) = self.versions.get_mut(&id) else { continue };
+            let absence = (order.0, true);
+            let Err(place) = versions.binary_search_by_key(&absence, |version| version.order) else { continue };
+            let (customer, written) = match versions[..place].last() {
+                Some(before) => (before.customer.clone(), before.written),
+                None => (None, (0, 0)),
+            };
+            let erasures = self.erasures.iter().filter(|erasure| Some(&erasure.0) == customer.as_ref());
+            let erasures = erasures.map(|erasure| erasure.1).filter(|(_, ended)| *ended > written.0);
+            let next = versions.get(place);
+            // A write that began in time may have found it, and be seen later than it is over.
+            if next.is_some_and(|next| next.written.1 <= first)
+                || erasures.clone().any(|(begun, ended)| begun >= written.1 && ended <= first)
+            {
+                continue;
+            }
+            let last = last.min(next.map_or(Step::MAX, |next| next.written.1));
+            // If it may as well have been erased, it may have been gone earlier.
+            let first = erasures.map(|(begun, _)| begun).chain([first]).min().unwrap_or(first).max(written.0);
+            versions.insert(place, Version { order: absence, customer: None, written: (first, last), erased: false });
+        }
     }
 
     /// An erasure does not say what it has removed: whatever was gone, and not by an unlinking.
@@ -82,7 +117,7 @@ impl History {
         }
     }
 
-    fn clock_at(&self, step: Step) -> u64 {
+    pub(super) fn clock_at(&self, step: Step) -> u64 {
         self.clock.iter().rev().find(|(from, _)| *from <= step).map_or(0, |(_, shown)| *shown)
     }
 
@@ -94,6 +129,8 @@ impl History {
     pub(super) fn judge(&self, read: &Read, bounds: &Bounds) -> std::result::Result<(), String> {
         let fits = match (&read.answer, &read.asked) {
             (Answer::Failed(kind), _) => self.may_fail(read, *kind, bounds),
+            // Nobody claims anything of it.
+            (Answer::Found { stale: true, .. }, _) if bounds.stale_source => true,
             (Answer::Found { revision, customer, stale }, Asked::Id(id)) => {
                 let mut age = bounds.lifetime;
                 let mut known = vec![What::All, What::Id(id.clone()), What::Named(customer.clone())];
@@ -110,8 +147,7 @@ impl History {
                     })
             }
             (Answer::Absent, Asked::Id(id)) => {
-                let known = [What::All, What::Id(id.clone()), What::Fresh];
-                let floor = self.floor(read, &known, bounds.absent_lifetime.max(bounds.load_deadline), false);
+                let floor = self.floor_of_absence(id, read, bounds);
                 self.held(id, read.end, &floor).any(|version| version.customer.is_none())
             }
             (Answer::Page(items), Asked::Page(customer)) => self.was_the_page(read, customer, items, bounds),
@@ -132,6 +168,11 @@ impl History {
         // By the breaker, which also counts what took too long.
         let refused = kind == ErrorKind::Unavailable && (bounds.timers || before.count() >= 5);
         of_it || refused || (bounds.timers && kind == ErrorKind::Timeout)
+    }
+
+    fn floor_of_absence(&self, id: &AcsId, read: &Read, bounds: &Bounds) -> Known {
+        let known = [What::All, What::Id(id.clone()), What::Fresh];
+        self.floor(read, &known, bounds.absent_lifetime.max(bounds.load_deadline), false)
     }
 
     /// What the cache knew, of all that counts for a read, when it began.

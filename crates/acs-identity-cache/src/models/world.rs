@@ -9,8 +9,8 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use acs_identity_core::{
-    AcsId, Change, Clock, CustomerId, Error, ErrorKind, Expect, Link, Linked, LostReason, Mapping, Resolution, Result,
-    Revision, Timestamp, When,
+    AcsId, Change, Clock, CustomerId, Error, ErrorKind, Expect, Freshness, Link, Linked, LostReason, Mapping,
+    Resolution, Result, Revision, Timestamp, When,
 };
 use futures::channel::oneshot;
 use shuttle::future::yield_now;
@@ -28,6 +28,10 @@ pub(super) struct Faults {
     pub(super) hangs: u32,
     /// A write whose answer is lost, whether or not it is applied.
     pub(super) unknown: u32,
+    /// An answer from before, of which the source says that it is stale.
+    pub(super) stale: u32,
+    /// How long some answers are under way, so that much happens meanwhile.
+    pub(super) slow: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -44,6 +48,8 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     mappings: BTreeMap<AcsId, Mapping>,
+    /// What was there before.
+    older: BTreeMap<AcsId, Mapping>,
     revision: u64,
     clock: u64,
     feed: Feed,
@@ -126,7 +132,8 @@ impl World {
         if state.feed.is_lost == works {
             let step = self.oracle().step(if works { "feed works again" } else { "feed is lost" });
             state.feed.is_lost = !works;
-            let change = if works { Change::Live } else { Change::Lost(LostReason::Disconnected) };
+            let reason = if happens(8) { LostReason::Flushed } else { LostReason::Disconnected };
+            let change = if works { Change::Live } else { Change::Lost(reason) };
             state.feed.tell(change, step, None);
         }
     }
@@ -174,6 +181,7 @@ impl World {
         let step = self.oracle().step(said);
         self.oracle().written(&link.acs_id, order, Some(&link.customer_id), (step, step), false);
         state.mappings.insert(link.acs_id.clone(), mapping);
+        state.older.extend(present.clone().map(|present| (link.acs_id.clone(), present)));
         let before = present.as_ref().map(|present| &present.customer_id);
         state.feed.tell_of(&link.acs_id, [before, Some(&link.customer_id)], step, order);
         Ok((Linked::written(Revision::new(order.0), &link.customer_id, present, now), order))
@@ -231,8 +239,7 @@ impl World {
         }
         let answer = read(&self.state());
         self.oracle().step(format!("task {} has read", me()));
-        // Now and then for long enough that much happens meanwhile.
-        for _ in 0..if happens(4) { 8 } else { 1 } {
+        for _ in 0..if happens(4) { faults.slow } else { 1 } {
             dawdle().await;
         }
         Ok(answer)
@@ -337,7 +344,15 @@ impl Clock for World {
 }
 
 impl State {
-    fn resolution(&self, id: &AcsId) -> Option<Resolution> {
+    fn resolution(&self, id: &AcsId, stale: u32) -> Option<Resolution> {
+        if let Some(older) = self.older.get(id)
+            && happens(stale)
+        {
+            let freshness = Freshness::Stale { age: Duration::ZERO };
+            return Some(
+                Resolution::from(older.customer_id.clone()).at_revision(older.revision).with_freshness(freshness),
+            );
+        }
         let mapping = self.mappings.get(id)?;
         let remaining = mapping.expires_at.map(|end| end.since(Timestamp::from_micros(self.clock)));
         Some(Resolution::from(mapping.customer_id.clone()).at_revision(mapping.revision).lasting(remaining))

@@ -12,7 +12,7 @@ pub(crate) struct Hashed<K> {
 }
 
 impl<K: Clone> Hashed<&K> {
-    pub(super) fn to_owned(self) -> Hashed<K> {
+    pub(crate) fn to_owned(self) -> Hashed<K> {
         Hashed { hash: self.hash, key: self.key.clone() }
     }
 }

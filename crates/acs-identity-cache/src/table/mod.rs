@@ -6,6 +6,7 @@ mod moka;
 mod quick;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::barriers::Key;
 use crate::counters::Counters;
@@ -37,7 +38,13 @@ pub(crate) struct Entry<T> {
 /// A bounded map that evicts by its own policy, and does nothing else: loads, lifetimes and invalidation are the
 /// [`Lane`](crate::lane::Lane)'s, since few cache libraries' own loads are safe against an invalidation that comes in between,
 /// and none knows the other direction.
-pub(crate) enum Table<K, T> {
+pub(crate) struct Table<K, T> {
+    kind: Kind<K, T>,
+    /// Whether anything was ever put in. There is mostly nothing in the table of absent answers, and each miss looks there.
+    is_used: AtomicBool,
+}
+
+enum Kind<K, T> {
     Moka(moka::Moka<K, T>),
     #[cfg(feature = "quick-cache")]
     Quick(quick::Quick<K, T>),
@@ -46,10 +53,10 @@ pub(crate) enum Table<K, T> {
 /// Calls the same method of whichever it is.
 macro_rules! whichever {
     ($table:expr, $it:ident => $call:expr) => {
-        match $table {
-            Table::Moka($it) => $call,
+        match &$table.kind {
+            Kind::Moka($it) => $call,
             #[cfg(feature = "quick-cache")]
-            Table::Quick($it) => $call,
+            Kind::Quick($it) => $call,
         }
     };
 }
@@ -63,23 +70,32 @@ impl<K: Key, T: Clone + Send + Sync + 'static> Table<K, T> {
         #[cfg_attr(not(feature = "quick-cache"), allow(unused_variables))] heaviest: u32,
         counters: Arc<Counters>,
     ) -> Self {
-        match kind {
-            TableKind::Moka => Self::Moka(moka::Moka::new(capacity, weight, counters)),
+        let kind = match kind {
+            TableKind::Moka => Kind::Moka(moka::Moka::new(capacity, weight, counters)),
             #[cfg(feature = "quick-cache")]
-            TableKind::QuickCache => Self::Quick(quick::Quick::new(capacity, weight, heaviest, counters)),
-        }
+            TableKind::QuickCache => Kind::Quick(quick::Quick::new(capacity, weight, heaviest, counters)),
+        };
+        Self { kind, is_used: AtomicBool::new(false) }
     }
 
     pub(crate) fn get(&self, key: Hashed<&K>) -> Option<Entry<T>> {
+        if !self.is_used.load(Ordering::Acquire) {
+            return None;
+        }
         whichever!(self, table => table.get(key))
     }
 
     pub(crate) fn insert(&self, key: Hashed<&K>, entry: Entry<T>) {
+        if !self.is_used.load(Ordering::Acquire) {
+            self.is_used.store(true, Ordering::Release);
+        }
         whichever!(self, table => table.insert(key, entry));
     }
 
     pub(crate) fn remove(&self, key: Hashed<&K>) {
-        whichever!(self, table => table.remove(key));
+        if self.is_used.load(Ordering::Acquire) {
+            whichever!(self, table => table.remove(key));
+        }
     }
 
     pub(crate) fn clear(&self) {
@@ -117,7 +133,7 @@ mod tests {
         }
 
         fn evicted(&self) -> u64 {
-            if let Table::Moka(table) = &self.0 {
+            if let Kind::Moka(table) = &self.0.kind {
                 table.settle();
             }
             self.1.stats().evicted

@@ -4,7 +4,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use acs_identity_core::{
-    AcsId, Answer, Answers, Clock, CustomerId, Error, ErrorKind, Resolution, Resolver, Result, Revision, Timestamp,
+    AcsId, Answer, Answers, Capabilities, Clock, CustomerId, Error, ErrorKind, Expect, Imported, Link, Linked, Mapping,
+    MappingStore, Page, PageRequest, Resolution, Resolver, Result, Revision, Timestamp,
 };
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
@@ -20,7 +21,8 @@ use tokio::time::Instant;
 /// - `sorted`: a call for it and for others has its answers in the order of the IDs' texts;
 /// - `brief`: its mapping ends 30 seconds later; `instant`: at once.
 ///
-/// Each answer has a revision, which counts the calls.
+/// Each answer has a revision, which counts the calls. The other way round, a customer has the ID that is the customer's name, and
+/// a page of it is one of these calls. Nothing can be written.
 #[derive(Debug)]
 pub struct Source {
     calls: Mutex<Vec<Vec<String>>>,
@@ -128,6 +130,59 @@ impl Resolver for Source {
         let missing = Err(failure(ErrorKind::Internal));
         Answers::each_by_id(&asked, ids.iter().map(AcsId::as_str).zip(answers), &missing)
     }
+}
+
+#[async_trait]
+impl MappingStore for Source {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::none()
+    }
+
+    async fn link(&self, _: Link) -> Result<Linked> {
+        Err(read_only())
+    }
+
+    async fn link_many(&self, links: &[Link]) -> Vec<Result<Linked>> {
+        links.iter().map(|_| Err(read_only())).collect()
+    }
+
+    async fn import(&self, mappings: &[Mapping]) -> Vec<Result<Imported>> {
+        mappings.iter().map(|_| Err(read_only())).collect()
+    }
+
+    async fn unlink(&self, _: &AcsId, _: Expect) -> Result<Option<Mapping>> {
+        Err(read_only())
+    }
+
+    async fn unlink_customer(&self, _: &CustomerId) -> Result<u64> {
+        Err(read_only())
+    }
+
+    async fn mappings_of(&self, customer: &CustomerId, _: PageRequest) -> Result<Page<Mapping>> {
+        let (id, at) = (AcsId::new(customer.as_str())?, Timestamp::from_micros(0));
+        let found = self.resolve(&id).await?;
+        let mapping =
+            |found: Resolution| Mapping::new(id, customer.clone(), found.revision().expect("each answer has one"), at);
+        Ok(Page::new(found.map(mapping).into_iter().collect(), None, at))
+    }
+
+    async fn scan(&self, _: PageRequest) -> Result<Page<Mapping>> {
+        Err(read_only())
+    }
+
+    async fn purge_expired(&self, _: u32) -> Result<u64> {
+        Err(read_only())
+    }
+
+    async fn ping(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(&self) {}
+}
+
+fn read_only() -> Error {
+    Error::unsupported("it can only be read")
 }
 
 /// The time of the runtime, which stands still but for `sleep` and `advance`.

@@ -2,7 +2,7 @@
 
 use std::task::Poll;
 
-use acs_identity_core::{AcsId, Change, ChangeFeed, CustomerId, Revision};
+use acs_identity_core::{AcsId, Change, ChangeFeed, CustomerId, LostReason, Revision};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
@@ -72,7 +72,12 @@ impl World {
             (Change::All, _) => know(What::All, Since::Moment(step)),
             // Of no account if another one follows.
             (Change::Live, _) if is_last => know(What::Fresh, Since::Moment(step)),
-            (Change::Lost(_), _) if is_last => self.oracle().deaf(true),
+            (Change::Lost(reason), _) if is_last => {
+                if reason == LostReason::Flushed {
+                    know(What::All, Since::Moment(step));
+                }
+                self.oracle().deaf(true);
+            }
             _ => {}
         }
     }

@@ -14,12 +14,14 @@ use super::{State, World};
 #[async_trait]
 impl Resolver for World {
     async fn resolve(&self, id: &AcsId) -> Result<Option<Resolution>> {
-        self.load(vec![Asked::Id(id.clone())], |state| state.resolution(id)).await
+        let stale = self.0.faults.stale;
+        self.load(vec![Asked::Id(id.clone())], |state| state.resolution(id, stale)).await
     }
 
     async fn resolve_many(&self, ids: &[AcsId]) -> Answers {
         let asked = ids.iter().cloned().map(Asked::Id).collect();
-        let read = |state: &State| ids.iter().map(|id| (id.as_str(), state.resolution(id))).collect::<Vec<_>>();
+        let stale = self.0.faults.stale;
+        let read = |state: &State| ids.iter().map(|id| (id.as_str(), state.resolution(id, stale))).collect::<Vec<_>>();
         match self.load(asked, read).await {
             Ok(found) => Answers::each_by_id(ids, found.into_iter().map(|(id, one)| (id, Ok(one))), &Ok(None)),
             Err(error) => Answers::failed(ids, &error),
