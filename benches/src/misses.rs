@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use acs_identity_cache::ReadThrough;
+use acs_identity_cache::{ReadThrough, TableKind};
 use acs_identity_core::{AcsId, IdentityMap, MappingStore};
 use futures::future::join_all;
 use tokio::runtime::Runtime;
@@ -20,7 +20,7 @@ const LONE_LOOKUPS: usize = 2_000;
 
 /// Measures on a store with mappings: `cache.distinct_misses.<store>`, the throughput of 256 tasks that each resolve other cold IDs one after
 /// the other, over that of as many with plain driver calls; and `cache.lone_miss.<store>`, the latency of one cold lookup on an
-/// idle cache over that of the plain driver call.
+/// idle cache over that of the plain driver call. Then `cache.distinct_misses_quick.<store>`, the first with the table of quick_cache.
 ///
 /// # Panics
 /// If a lookup fails or was none.
@@ -31,15 +31,15 @@ where
 {
     let store = Arc::new(store);
     // A new one each time: to clear one would leave it the work of throwing away what it held.
-    let empty = || {
-        let builder = ReadThrough::builder(store.clone());
+    let empty = |table| {
+        let builder = ReadThrough::builder(store.clone()).table(table);
         builder.capacity(2 * MAPPINGS as u64).lifetime(Duration::from_secs(3600)).build()
     };
     let texts: Arc<[String]> = shuffled(MAPPINGS).into_iter().take(LOOKUPS).map(acs_id).collect();
     let ids: Arc<[AcsId]> = texts.iter().map(|text| AcsId::new(text.as_str()).expect("an ID")).collect();
 
-    let ours = |tasks: usize, count: usize| {
-        let cached = empty();
+    let ours = |table: TableKind, tasks: usize, count: usize| {
+        let cached = empty(table);
         let map = IdentityMap::new(cached.clone());
         let cost = time(runtime, tasks, count, |range| {
             let (map, ids) = (map.clone(), ids.clone());
@@ -63,18 +63,20 @@ where
             }
         })
     };
-    let mut ids_per_call = 0.0;
-    let together = || {
-        let (cost, gathered) = ours(TASKS, LOOKUPS);
-        ids_per_call = gathered;
-        cost
-    };
-    let distinct = Comparison::measure(together, || theirs(TASKS, LOOKUPS));
-    let mut details = distinct.details("ns per lookup");
-    details["ids_per_call"] = ids_per_call.into();
-    print(&format!("cache.distinct_misses.{name}"), distinct.throughput_ratio(), "ratio", details);
+    for (what, table) in [("distinct_misses", TableKind::Moka), ("distinct_misses_quick", TableKind::QuickCache)] {
+        let mut ids_per_call = 0.0;
+        let together = || {
+            let (cost, gathered) = ours(table, TASKS, LOOKUPS);
+            ids_per_call = gathered;
+            cost
+        };
+        let distinct = Comparison::measure(together, || theirs(TASKS, LOOKUPS));
+        let mut details = distinct.details("ns per lookup");
+        details["ids_per_call"] = ids_per_call.into();
+        print(&format!("cache.{what}.{name}"), distinct.throughput_ratio(), "ratio", details);
+    }
 
-    let lone = Comparison::measure(|| ours(1, LONE_LOOKUPS).0, || theirs(1, LONE_LOOKUPS));
+    let lone = Comparison::measure(|| ours(TableKind::Moka, 1, LONE_LOOKUPS).0, || theirs(1, LONE_LOOKUPS));
     print(&format!("cache.lone_miss.{name}"), lone.ratio(), "ratio", lone.details("ns per lookup"));
 }
 

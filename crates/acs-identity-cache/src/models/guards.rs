@@ -13,7 +13,7 @@ fn fails_without(guard: Guard, scenario: Scenario) {
     println!("{guard:?}: {count} histories");
     assert!(wrong.is_some(), "{guard:?} is of no use in {count} histories");
     // It is the guard that makes the difference.
-    let (_, wrong) = explore(scenario, None, 1, often("N", 2 * count as u64) as usize);
+    let (_, wrong) = explore(scenario, None, 1, often("N", (2 * count as u64).min(4_000)) as usize);
     assert!(wrong.is_none(), "{}", wrong.unwrap_or_default());
 }
 
