@@ -222,6 +222,7 @@ where
             shared.batches().moves(permit, shared.time.now());
         }
         part.iter().for_each(Load::begin);
+        shared.counters(Shared::<R>::DIRECTION).count_batch(part.len());
         let mut is_late = false;
         let when_late = || {
             is_late = true;
@@ -261,7 +262,6 @@ impl<R: Resolver + 'static> Loads<AcsId, Option<Resolution>> for Shared<R> {
     }
 
     async fn ask(&self, part: &[Load<AcsId, Option<Resolution>>]) -> Result<Vec<Answer>> {
-        self.ids.counters().count_batch(part.len());
         if let [load] = part {
             return Ok(vec![self.resolver.resolve(load.key()).await]);
         }
@@ -279,4 +279,26 @@ fn is_final(error: &Error) -> bool {
 
 fn fails_for_good<T>(answers: &[Result<T>]) -> bool {
     answers.iter().all(|answer| answer.as_ref().is_err_and(is_final))
+}
+
+#[cfg(all(test, not(acs_identity_model)))]
+mod tests {
+    use acs_identity_core::{MappingStore, MemoryStore, PageRequest};
+
+    use super::*;
+    use crate::{CacheStats, ReadThrough};
+
+    #[tokio::test]
+    async fn a_call_is_counted_in_its_own_direction() {
+        let cached = ReadThrough::new(MemoryStore::new());
+        let counted = |stats: CacheStats| (stats.batches, stats.batched, stats.largest_batch);
+        let ids = ["a", "b", "c", "d"].map(|id| AcsId::new(id).unwrap());
+        cached.resolve_many(&ids[..3]).await;
+        cached.resolve(&ids[3]).await.unwrap();
+        assert_eq!((counted(cached.stats()), counted(cached.customer_stats())), ((2, 4, 3), (0, 0, 0)));
+        for customer in ["bob", "eve", "bob"] {
+            cached.mappings_of(&customer.parse().unwrap(), PageRequest::default()).await.unwrap();
+        }
+        assert_eq!((counted(cached.stats()), counted(cached.customer_stats())), ((2, 4, 3), (2, 2, 1)));
+    }
 }

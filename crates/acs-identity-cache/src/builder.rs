@@ -134,15 +134,16 @@ impl<R> ReadThroughBuilder<R> {
         self
     }
 
-    /// How many ACS IDs are asked for in one call at most: 500 by default.
+    /// How many ACS IDs are asked for in one call at most: 500 by default. Zero counts as 1.
     pub fn batch_size(mut self, ids: usize) -> Self {
         self.batch_size = ids;
         self
     }
 
-    /// How many calls for ACS IDs are under way at most, and how many for customers' first pages: 4 by default. Loads that come when there are
-    /// as many wait, and those for ACS IDs go together. More make smaller batches; one makes the largest, but lets a slow call stand in the
-    /// way of the others until the [load's deadline](Self::load_deadline). A call that is later than that is not counted any more.
+    /// How many calls for ACS IDs are under way at most, and how many for customers' first pages: 4 by default; zero counts as 1. Loads
+    /// that come when there are as many wait, and those for ACS IDs go together. More make smaller batches; one makes the largest, but
+    /// lets a slow call stand in the way of the others until the [load's deadline](Self::load_deadline). A call that is later than that
+    /// is not counted any more.
     pub fn batches_at_once(mut self, calls: usize) -> Self {
         self.batches_at_once = calls;
         self

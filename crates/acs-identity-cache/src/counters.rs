@@ -32,11 +32,11 @@ pub struct CacheStats {
     /// Loads that were not begun, since the source kept failing: who waited for one was answered with `Unavailable` at once, or
     /// with a stale answer. Those that hits have started don't count.
     pub refused: u64,
-    /// Calls of the source for ACS IDs, each for one or more of them.
+    /// Calls of the source by loads, also those that failed: each for one or more ACS IDs, or for one customer's first page.
     pub batches: u64,
-    /// The ACS IDs of all these calls together.
+    /// The ACS IDs, or the first pages, of all these calls together.
     pub batched: u64,
-    /// The most ACS IDs of one of these calls.
+    /// The most of them in one of these calls; of first pages it is one.
     pub largest_batch: u64,
     /// How many times the change feed has begun to work; 0 without one.
     pub feed_epoch: u64,

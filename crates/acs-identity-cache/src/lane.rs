@@ -81,7 +81,7 @@ impl<K: Key, V: Cached> Lane<K, V> {
             known: Table::new(table, limits.capacity, V::Kept::weight, V::Kept::HEAVIEST, counters.clone()),
             absent: Table::new(table, limits.absent_capacity, |_| 1, 1, counters.clone()),
             stripes: (0..STRIPES).map(|_| Stripe::new()).collect(),
-            failed_renewals: FailedRenewals::default(),
+            failed_renewals: FailedRenewals::new(),
             barriers,
             last_begun: AtomicU64::new(0),
             limits,

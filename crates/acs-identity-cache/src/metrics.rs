@@ -26,8 +26,11 @@ impl<R> ReadThrough<R> {
     /// | `refreshed_total` | `refreshed` |
     /// | `refused_total` | `refused` |
     ///
-    /// For the cache as a whole, without a label: the counters `batches_total` and `batched_total`, and the gauges `largest_batch`, `feed_epoch`,
-    /// `feed_live` and `breaker_open`, of which the last two are 0 or 1.
+    /// Without a label, for the calls for ACS IDs: the counters `batches_total` and `batched_total`, and the gauge `largest_batch`. Those
+    /// for customers' first pages, each of which asks for one, are in `customer_stats` only.
+    ///
+    /// Without a label, for the cache as a whole: the gauges `feed_epoch`, `feed_live` and `breaker_open`, of which the last two are
+    /// 0 or 1.
     ///
     /// The counters are set and not added to: two caches in one process have to be told apart by a label of their recorder, as with
     /// `metrics::with_local_recorder`.

@@ -20,6 +20,7 @@ use crate::follow::Follower;
 use crate::guarded::outside;
 use crate::lane::{Entered, Lane, Limits, Load};
 use crate::sync::{Moment, has_runtime, moment};
+use crate::traced::Direction;
 use crate::values::{Cached, Listing};
 
 /// A cache in front of a resolver or a store.
@@ -39,19 +40,36 @@ use crate::values::{Cached, Listing};
 /// # Failures
 /// A call that fails for all its IDs for good, or panics, is split until what it fails for stands alone. After one that was late, each of its IDs
 /// is asked for alone, until that was in time; those that were late alone hold at most half of the calls there may be.
-/// So it is with customers' pages, each of which has a call of its own, among as many others. After five calls
-/// in a row that failed since the source was not there, or was not there in time, and told something new by that, as not all that they asked for had
-/// failed before, and a second after the last success, loads are refused with `Unavailable` at once, for at most a second
-/// until one of them is let through again, or half a second longer if all are for what is known to fail; so are those that wait for a call.
-/// What is only passed on to a store (writes, later pages, `scan`) is not refused.
+/// So it is with customers' pages, each of which has a call of its own, among as many others.
+///
+/// A source that keeps failing is spared, by a breaker. It opens after five failed calls in a row, if the last success is a second ago.
+/// A call has failed in this way if the source was unreachable or late for all that it asked for (`Unavailable`, `Timeout`). It counts
+/// only if it asked for something that had not failed before: something whose last answer was no such failure. While the breaker is
+/// open, loads are `Unavailable` at once, also those that wait for a call. After half a second to a second, at random, one load is let
+/// through: at first only one that asks for something not known to fail, half a second later any. If the source answers, the breaker
+/// closes. What is only passed on to a store (writes, later pages, `scan`) is not refused.
 ///
 /// # Cancellation
 /// Every call may be dropped at any point. Loads and writes run in tasks of their own and go on: others who wait for the
 /// load get their answer, and a write is finished. What is only passed on (later pages, `scan`, `purge_expired`, `ping`) ends with its caller.
 ///
+/// # Closing
+/// [`close`](acs_identity_core::MappingStore::close), of a cache around a store, is for all clones. It ends the following of the feed and
+/// waits for the writes under way. Then it closes the store and forgets everything. At last it waits for the loads under way. Each of the
+/// three waits lasts at most as long as the longer one of the [load's](ReadThroughBuilder::load_deadline) and the
+/// [write's deadline](ReadThroughBuilder::write_deadline); a longer write (a large batch, an erasure) may then be cut off by its store.
+/// Outside of a tokio runtime with a timer nothing is waited for but the store, and that without a deadline. A call that is dropped
+/// does no more; it can be made again.
+///
+/// From then on, no answer from before is given out, also not as a stale one. Reads and writes go to the closed store, and get what that
+/// answers: `Unavailable` from those of this library.
+///
 /// # Panics
 /// A panicking resolver gives each of those who wait one `Internal` error, and the next caller tries again. Outside of a
 /// tokio runtime with a timer, a question that has to be asked of the resolver, and a write, is answered with `Unavailable`.
+/// Whether a runtime has a timer is found out by trying, once for each runtime and thread: where it has none, tokio panics, the panic
+/// hook says so, and the panic is caught. That needs unwinding: with `panic = "abort"` the process would end, so always enable the
+/// timer there.
 pub struct ReadThrough<R>(pub(crate) Arc<Shared<R>>);
 
 pub(crate) struct Shared<R> {
@@ -128,21 +146,21 @@ impl<R> ReadThrough<R> {
 
     /// What the cache has done for questions by ACS ID.
     pub fn stats(&self) -> CacheStats {
-        self.stats_of(self.0.ids.counters())
+        self.stats_of(Direction::ById)
     }
 
     /// What the cache has done for questions by customer.
     pub fn customer_stats(&self) -> CacheStats {
-        self.stats_of(self.0.customers.counters())
+        self.stats_of(Direction::ByCustomer)
     }
 
-    fn stats_of(&self, counters: &Counters) -> CacheStats {
+    fn stats_of(&self, direction: Direction) -> CacheStats {
         let feed = self.0.barriers.feed();
         CacheStats {
             feed_epoch: feed.epoch,
             feed_live: feed.live && self.0.barriers.is_heard(self.0.time.now()),
             breaker_open: self.0.breaker.is_open(),
-            ..counters.stats()
+            ..self.0.counters(direction).stats()
         }
     }
 
@@ -168,6 +186,13 @@ impl<R> ReadThrough<R> {
 }
 
 impl<R> Shared<R> {
+    pub(crate) fn counters(&self, direction: Direction) -> &Counters {
+        match direction {
+            Direction::ById => self.ids.counters(),
+            Direction::ByCustomer => self.customers.counters(),
+        }
+    }
+
     /// Waits for a load. If it takes long or fails, what was known before is the answer, where that is allowed. `None` is
     /// that of a load joined so late that its answer may be over: then the caller is to enter anew.
     pub(crate) async fn wait<K: Key, V: Cached>(

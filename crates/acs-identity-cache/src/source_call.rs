@@ -4,7 +4,7 @@ use std::future::Future;
 use std::hash::Hash;
 use std::pin::pin;
 
-use acs_identity_core::{Error, ErrorKind, Result};
+use acs_identity_core::{Error, ErrorKind, Result, in_own_task};
 use tracing::Instrument;
 
 use crate::flight::late;
@@ -27,7 +27,7 @@ impl<R> Shared<R> {
         when_late: impl FnOnce(),
     ) -> Result<Vec<Result<T>>> {
         let span = traced::load(direction, asked.len());
-        let mut calling = pin!(caught(call).instrument(span.clone()));
+        let mut calling = pin!(in_own_task(caught(call)).instrument(span.clone()));
         let mut answered = timeout(self.load_deadline, &mut calling).await;
         let is_late = answered.is_none();
         if is_late {

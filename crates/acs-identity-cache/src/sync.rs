@@ -2,14 +2,14 @@
 
 #[cfg(not(acs_identity_model))]
 pub(crate) use real::{
-    AtomicU32, AtomicU64, Moment, Mutex, MutexGuard, Ordering, has_runtime, is_on, moment, pause, spawn, timeout,
-    timeout_at,
+    AtomicBool, AtomicU32, AtomicU64, Moment, Mutex, MutexGuard, Ordering, has_runtime, is_on, moment, pause, spawn,
+    timeout, timeout_at,
 };
 
 #[cfg(acs_identity_model)]
 pub(crate) use crate::models::sync::{
-    AtomicU32, AtomicU64, Moment, Mutex, MutexGuard, Ordering, has_runtime, is_on, moment, pause, spawn, timeout,
-    timeout_at,
+    AtomicBool, AtomicU32, AtomicU64, Moment, Mutex, MutexGuard, Ordering, has_runtime, is_on, moment, pause, spawn,
+    timeout, timeout_at,
 };
 
 use std::sync::PoisonError;
@@ -90,7 +90,7 @@ pub(crate) enum Guard {
 
 #[cfg(not(acs_identity_model))]
 mod real {
-    pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
     pub(crate) use std::sync::{Mutex, MutexGuard};
 
     use std::cell::Cell;

@@ -70,9 +70,12 @@ struct Bars<S> {
     lifted: bool,
 }
 
-/// How many times a batch of so many items has the deadline of a write: stores work through it in parts.
+/// For how many items at most a write has its deadline once: stores work through a batch in parts.
+const ITEMS_OF_A_PART: usize = 500;
+
+/// How many times a batch of so many items has the deadline of a write.
 fn parts(items: usize) -> u32 {
-    u32::try_from(items.div_ceil(500).max(1)).unwrap_or(u32::MAX)
+    u32::try_from(items.div_ceil(ITEMS_OF_A_PART).max(1)).unwrap_or(u32::MAX)
 }
 
 /// The same for an erasure.
@@ -289,6 +292,7 @@ impl<S: MappingStore + 'static> MappingStore for ReadThrough<S> {
         self.pass_on(self.0.resolver.ping()).await
     }
 
+    /// See [`ReadThrough`], "Closing".
     async fn close(&self) {
         if let Some(follower) = &self.0.follower {
             follower.stop();

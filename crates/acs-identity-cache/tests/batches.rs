@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use acs_identity_cache::ReadThrough;
 use acs_identity_core::{ErrorKind, Resolver};
-use common::{Source, asking, asking_for, customer, id, ids, on_runtime_clock, said, settle};
+use common::{Source, asking, asking_for, builder_for, customer, id, ids, on_runtime_clock, said, settle, until};
 
 fn cached(source: &Arc<Source>, size: usize, at_once: usize) -> ReadThrough<Arc<Source>> {
     let builder = on_runtime_clock(source).batch_size(size).batches_at_once(at_once);
@@ -471,22 +471,18 @@ async fn an_id_that_is_purged_while_its_load_waits_is_asked_for_after_that() {
 fn a_runtime_that_ends_gives_its_right_to_call_back() {
     let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let source = Arc::new(Source::held());
-    let cached = ReadThrough::builder(source.clone()).batches_at_once(1).build();
-    let first = runtime();
+    let cached = builder_for(source.clone()).batches_at_once(1).build();
+    let (first, second) = (runtime(), runtime());
     let waiting = {
         let _in_first = first.enter();
         [asking(&cached, "id1"), asking_for_one(&cached, "id2")]
     };
-    while cached.stats().misses < 2 || source.count() == 0 {
-        std::thread::yield_now();
-    }
+    second.block_on(until(|| cached.stats().misses >= 2 && source.count() > 0));
     first.shutdown_background();
-    while cached.stats().failed < 2 {
-        std::thread::yield_now();
-    }
+    second.block_on(until(|| cached.stats().failed >= 2));
     drop(waiting);
     source.let_through(9);
-    let answer = runtime().block_on(cached.resolve(&id("id1")));
+    let answer = second.block_on(cached.resolve(&id("id1")));
     assert_eq!(said(&answer), Ok(Some("id1")));
 }
 
@@ -494,16 +490,14 @@ fn a_runtime_that_ends_gives_its_right_to_call_back() {
 fn calls_on_runtimes_that_stand_still_stand_in_nobodys_way_for_longer_than_the_deadline() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let source = Arc::new(Source::held());
-    let builder = ReadThrough::builder(source.clone()).batches_at_once(2);
+    let builder = builder_for(source.clone()).batches_at_once(2);
     let cached = builder.load_deadline(Duration::from_millis(100)).build();
     // Driven until the calls are under way, and then no more.
     let still = [runtime(), runtime()];
     for (n, runtime) in still.iter().enumerate() {
         runtime.block_on(async {
             asking(&cached, &format!("still{n}"));
-            while source.count() <= n {
-                tokio::task::yield_now().await;
-            }
+            until(|| source.count() > n).await;
         });
     }
     let driven = runtime();
@@ -536,18 +530,14 @@ fn calls_on_runtimes_that_stand_still_stand_in_nobodys_way_for_longer_than_the_d
 fn a_load_that_waits_for_a_runtime_that_stands_still_is_asked_for_anew_after_the_deadline() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let source = Arc::new(Source::held());
-    let builder = ReadThrough::builder(source.clone()).batches_at_once(1);
+    let builder = builder_for(source.clone()).batches_at_once(1);
     let cached = builder.load_deadline(Duration::from_millis(100)).build();
     let (still, driven) = (runtime(), runtime());
     still.block_on(async {
         asking(&cached, "still");
-        while source.count() == 0 {
-            tokio::task::yield_now().await;
-        }
+        until(|| source.count() > 0).await;
         asking(&cached, "id1");
-        while cached.stats().misses < 2 {
-            tokio::task::yield_now().await;
-        }
+        until(|| cached.stats().misses >= 2).await;
     });
     source.let_through(9);
     driven.block_on(async {
@@ -567,13 +557,11 @@ fn a_runtime_that_stands_still_keeps_no_right_to_call_while_others_go_on() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let source = Arc::new(Source::held());
     let deadline = Duration::from_millis(300);
-    let cached = ReadThrough::builder(source.clone()).batches_at_once(2).load_deadline(deadline).build();
+    let cached = builder_for(source.clone()).batches_at_once(2).load_deadline(deadline).build();
     let (still, driven) = (runtime(), runtime());
     still.block_on(async {
         asking(&cached, "still");
-        while source.count() == 0 {
-            tokio::task::yield_now().await;
-        }
+        until(|| source.count() > 0).await;
     });
     source.let_through(1000);
     driven.block_on(async {
@@ -599,23 +587,19 @@ fn a_runtime_that_stands_still_keeps_no_right_to_call_while_others_go_on() {
 #[test]
 fn a_runtime_that_ends_fails_all_who_wait_however_many_they_are() {
     let source = Arc::new(Source::held());
-    let cached = ReadThrough::builder(source.clone()).batch_size(1).batches_at_once(1).build();
+    let cached = builder_for(source.clone()).batch_size(1).batches_at_once(1).build();
     let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let first = runtime();
+    let (first, second) = (runtime(), runtime());
     {
         let _in_first = first.enter();
         asking_for(&cached, &texts(&names(20_000)));
     }
-    while cached.stats().misses < 20_000 || source.count() == 0 {
-        std::thread::yield_now();
-    }
+    second.block_on(until(|| cached.stats().misses >= 20_000 && source.count() > 0));
     first.shutdown_background();
-    while cached.stats().failed < 20_000 {
-        std::thread::yield_now();
-    }
+    second.block_on(until(|| cached.stats().failed >= 20_000));
     assert_eq!(source.count(), 1);
     source.let_through(9);
-    assert_eq!(said(&runtime().block_on(cached.resolve(&id("id7")))), Ok(Some("id7")));
+    assert_eq!(said(&second.block_on(cached.resolve(&id("id7")))), Ok(Some("id7")));
 }
 
 /// Lets everything happen that can happen at once, in a runtime of one thread.

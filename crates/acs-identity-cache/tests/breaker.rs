@@ -8,7 +8,9 @@ use std::time::Duration;
 use acs_identity_cache::ReadThrough;
 use acs_identity_core::{Answer, ErrorKind, MappingStore, MemoryStore, PageRequest, Resolver};
 use acs_identity_testkit::{Counting, Faulty};
-use common::{RuntimeClock, Source, age, asking, customer, id, ids, link, on_runtime_clock, said, settle, who};
+use common::{
+    RuntimeClock, Source, age, asking, builder_for, customer, id, ids, link, on_runtime_clock, said, settle, who,
+};
 use futures::future::join_all;
 use tokio::time::{Instant, sleep};
 
@@ -350,7 +352,7 @@ async fn while_the_source_is_spared_stale_answers_are_given_out_without_asking_i
 async fn both_directions_are_one_source_and_writes_go_through() {
     let clock = Arc::new(RuntimeClock::new());
     let store = Arc::new(Faulty::new(Counting::new(MemoryStore::with_clock(clock.clone()))));
-    let cached = ReadThrough::builder(store.clone()).clock(clock).build();
+    let cached = builder_for(store.clone()).clock(clock).build();
     let page = async |of: &str| cached.mappings_of(&customer(of), PageRequest::default()).await;
     store.fail_all(ErrorKind::Unavailable);
     for n in 0..3 {

@@ -178,19 +178,20 @@ impl Backend for Sqlite {
 
 fn main() -> ExitCode {
     const MOKA: TableKind = TableKind::Moka;
-    let mut fixtures: Vec<fn() -> Arc<dyn Fixture>> = vec![
+    #[cfg(feature = "quick-cache")]
+    const QUICK: TableKind = TableKind::QuickCache;
+    let fixtures: &[fn() -> Arc<dyn Fixture>] = &[
         || Arc::new(Cached::new("cached_memory", Memory::default(), MOKA)),
         || Arc::new(Cached::new("cached_sqlite", Sqlite::file(), MOKA)),
         || Arc::new(Cached::new("cached_sqlite_in_memory", Sqlite::in_memory(), MOKA)),
         || Arc::new(Followers::new("caches_with_feed_memory", Memory::default(), MOKA)),
         || Arc::new(Followers::new("caches_with_feed_sqlite", Sqlite::file(), MOKA)),
+        #[cfg(feature = "quick-cache")]
+        || Arc::new(Cached::new("quick_cached_memory", Memory::default(), QUICK)),
+        #[cfg(feature = "quick-cache")]
+        || Arc::new(Cached::new("quick_cached_sqlite", Sqlite::file(), QUICK)),
+        #[cfg(feature = "quick-cache")]
+        || Arc::new(Followers::new("quick_caches_with_feed_memory", Memory::default(), QUICK)),
     ];
-    #[cfg(feature = "quick-cache")]
-    {
-        const QUICK: TableKind = TableKind::QuickCache;
-        fixtures.push(|| Arc::new(Cached::new("quick_cached_memory", Memory::default(), QUICK)));
-        fixtures.push(|| Arc::new(Cached::new("quick_cached_sqlite", Sqlite::file(), QUICK)));
-        fixtures.push(|| Arc::new(Followers::new("quick_caches_with_feed_memory", Memory::default(), QUICK)));
-    }
-    run(&fixtures)
+    run(fixtures)
 }

@@ -10,7 +10,7 @@ use acs_identity_core::{
     Change, ChangeFeed, CustomerId, ErrorKind, Expect, Link, LostReason, MappingStore, MemoryStore, Resolver, Revision,
 };
 use acs_identity_testkit::{Call, Counting, Faulty, Gated, ManualFeed, Point};
-use common::{RuntimeClock, age, customer, id, ids, ids_of, link, settle, who};
+use common::{RuntimeClock, age, builder_for, customer, id, ids, ids_of, link, settle, who};
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
 use tokio::time::sleep;
@@ -39,7 +39,7 @@ impl World {
         let faulty = Arc::new(Faulty::new(others.second_client()));
         let store = Arc::new(Gated::new(faulty.clone()));
         let feed = ManualFeed::new();
-        let builder = ReadThrough::builder(store.clone()).clock(clock).jitter(0.0).stale_if_error(1000 * SECOND);
+        let builder = builder_for(store.clone()).clock(clock).jitter(0.0).stale_if_error(1000 * SECOND);
         let cached = builder.feed(feed.clone()).build();
         Self { cached, others, faulty, store, feed }
     }
@@ -316,7 +316,7 @@ fn when_the_runtime_that_follows_the_feed_has_ended_the_next_one_does() {
 /// A cache on the system's clock, whose feed is live, on a runtime that goes on only while it is given something to do.
 fn live_on(runtime: &tokio::runtime::Runtime) -> (ReadThrough<MemoryStore>, MemoryStore, ManualFeed) {
     let (store, feed) = (MemoryStore::new(), ManualFeed::new());
-    let cached = ReadThrough::builder(store.second_client()).feed(feed.clone()).build();
+    let cached = builder_for(store.second_client()).feed(feed.clone()).build();
     runtime.block_on(async {
         link(&store, "id1", "bob").await;
         who(&cached, "id1").await;
@@ -414,7 +414,7 @@ impl ChangeFeed for Frail {
 #[tokio::test(start_paused = true)]
 async fn a_feed_that_panics_is_lost_and_subscribed_to_again_after_a_pause() {
     let store = Arc::new(Counting::new(MemoryStore::new()));
-    let cached = ReadThrough::builder(store).feed(Frail(true.into())).build();
+    let cached = builder_for(store).feed(Frail(true.into())).build();
     who(&cached, "id1").await;
     settle().await;
     assert_eq!((cached.stats().feed_live, cached.stats().feed_epoch), (false, 1));
@@ -435,7 +435,7 @@ async fn the_feed_of_the_store_itself_tells_what_another_client_writes() {
     let others = MemoryStore::new();
     link(&others, "id1", "bob").await;
     let store = others.second_client();
-    let cached = ReadThrough::builder(store.clone()).feed(store).build();
+    let cached = builder_for(store.clone()).feed(store).build();
     let known = async || {
         settle().await;
         let roster = cached.resolve_many(&ids(&["id1", "id2"])).await;
@@ -470,7 +470,7 @@ impl ChangeFeed for Endless {
 async fn a_feed_that_always_has_more_to_tell_leaves_the_thread_to_others_too() {
     let store = MemoryStore::new();
     link(&store, "id1", "bob").await;
-    let cached = ReadThrough::builder(store).feed(Endless).build();
+    let cached = builder_for(store).feed(Endless).build();
     for _ in 0..3 {
         assert_eq!(who(&cached, "id1").await.as_deref(), Some("bob"));
     }

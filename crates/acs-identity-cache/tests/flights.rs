@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use acs_identity_cache::ReadThrough;
 use acs_identity_core::{
     AcsId, Answers, CustomerId, Error, ErrorKind, MappingStore, MemoryStore, Resolution, Resolver, Result, resolver_fn,
 };
 use acs_identity_testkit::{Call, Counting, Faulty, Gated, Point};
 use async_trait::async_trait;
-use common::{id, link, on_manual_clock, who};
+use common::{builder_for, id, link, on_manual_clock, until, who};
 use futures::future::join_all;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -20,7 +19,7 @@ async fn a_thousand_questions_for_one_cold_id_are_one_load() {
     let memory = MemoryStore::new();
     link(&memory, "8:acs:r_1", "bob").await;
     let store = Arc::new(Gated::new(Arc::new(Counting::new(memory))));
-    let cached = ReadThrough::new(store.clone());
+    let cached = builder_for(store.clone()).build();
     let hold = store.hold(Call::Resolve, Point::Before);
     let questions: Vec<_> = (0..1000)
         .map(|_| {
@@ -28,9 +27,7 @@ async fn a_thousand_questions_for_one_cold_id_are_one_load() {
             tokio::spawn(async move { who(&cached, "8:acs:r_1").await })
         })
         .collect();
-    while cached.stats().misses < 1000 {
-        tokio::task::yield_now().await;
-    }
+    until(|| cached.stats().misses >= 1000).await;
     hold.release();
     for question in questions {
         assert_eq!(question.await.unwrap().as_deref(), Some("bob"));
@@ -50,9 +47,7 @@ async fn who_started_a_load_may_leave_and_the_others_get_the_answer() {
     let first = ask();
     hold.reached().await;
     let second = ask();
-    while cached.stats().joined == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(|| cached.stats().joined > 0).await;
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
     hold.release();
@@ -73,16 +68,14 @@ async fn a_load_that_everyone_has_left_still_fills_the_cache() {
     hold.reached().await;
     only.abort();
     hold.release();
-    while cached.stats().loaded == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(|| cached.stats().loaded > 0).await;
     assert!(cached.resolve_now(&id("8:acs:r_1")).is_some());
 }
 
 #[tokio::test]
 async fn a_panicking_resolver_gives_each_caller_one_error_and_leaves_the_id_usable() {
     let calls = Arc::new(AtomicU32::new(0));
-    let cached = ReadThrough::new(resolver_fn({
+    let cached = builder_for(resolver_fn({
         let calls = calls.clone();
         move |_: AcsId| {
             let call = calls.fetch_add(1, Ordering::SeqCst);
@@ -92,7 +85,8 @@ async fn a_panicking_resolver_gives_each_caller_one_error_and_leaves_the_id_usab
                 Ok(Some(CustomerId::from(7)))
             }
         }
-    }));
+    }))
+    .build();
     let one = id("8:acs:r_1");
     for answer in join_all((0..5).map(|_| cached.resolve(&one))).await {
         assert_eq!(answer.unwrap_err().kind(), ErrorKind::Internal);
@@ -118,7 +112,7 @@ impl Resolver for Rude {
 
 #[tokio::test]
 async fn a_batch_that_panics_or_is_answered_short_fails_each_id() {
-    let cached = ReadThrough::new(Rude);
+    let cached = builder_for(Rude).build();
     let ids: Vec<_> = ["a", "b", "c"].map(id).to_vec();
     for asked in [&ids[..], &ids[..2]] {
         for answer in cached.resolve_many(asked).await {
@@ -132,14 +126,12 @@ async fn a_batch_that_panics_or_is_answered_short_fails_each_id() {
 async fn a_failed_load_is_shared_and_not_kept() {
     let faulty = Arc::new(Faulty::new(MemoryStore::new()));
     let store = Arc::new(Gated::new(faulty.clone()));
-    let cached = ReadThrough::new(store.clone());
+    let cached = builder_for(store.clone()).build();
     faulty.fail_next(1, ErrorKind::Unavailable);
     let hold = store.hold(Call::Resolve, Point::After);
     let one = id("8:acs:r_1");
     let release = async {
-        while cached.stats().misses < 3 {
-            tokio::task::yield_now().await;
-        }
+        until(|| cached.stats().misses >= 3).await;
         hold.release();
     };
     let (answers, ()) = tokio::join!(join_all((0..3).map(|_| cached.resolve(&one))), release);
@@ -152,7 +144,7 @@ async fn a_failed_load_is_shared_and_not_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn a_resolver_that_hangs_is_given_up_at_the_deadline() {
-    let cached = ReadThrough::builder(resolver_fn(|_: AcsId| std::future::pending::<Result<Option<CustomerId>>>()))
+    let cached = builder_for(resolver_fn(|_: AcsId| std::future::pending::<Result<Option<CustomerId>>>()))
         .load_deadline(Duration::from_secs(2))
         .build();
     let started = tokio::time::Instant::now();
@@ -188,9 +180,7 @@ async fn a_roster_joins_a_single_load_and_a_single_question_joins_a_roster() {
     let roster = store.hold(Call::ResolveMany, Point::Before);
     let both = [id("8:acs:r_1"), id("8:acs:r_2")];
     let release = async {
-        while cached.stats().joined < 2 {
-            tokio::task::yield_now().await;
-        }
+        until(|| cached.stats().joined >= 2).await;
         single.release();
         roster.release();
     };
@@ -213,7 +203,7 @@ async fn one_bad_id_does_not_fail_the_others_of_a_roster() {
             if id.as_str() == "down" { Err(Error::new(ErrorKind::Unavailable, "shard down")) } else { Ok(None) }
         }
     }
-    let cached = ReadThrough::new(HalfDown);
+    let cached = builder_for(HalfDown).build();
     let answers = cached.resolve_many(&["up", "down"].map(id)).await;
     assert!(matches!(&answers[0], Ok(None)) && answers[1].is_err());
     cached.resolve_many(&["up", "down"].map(id)).await;
@@ -224,7 +214,7 @@ async fn one_bad_id_does_not_fail_the_others_of_a_roster() {
 fn a_runtime_that_shuts_down_fails_the_load_and_the_next_one_tries_again() {
     let memory = MemoryStore::new();
     let store = Arc::new(Gated::new(memory));
-    let cached = ReadThrough::new(store.clone());
+    let cached = builder_for(store.clone()).build();
     let hold = store.hold(Call::Resolve, Point::Before);
     let first = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     first.spawn({
@@ -233,18 +223,16 @@ fn a_runtime_that_shuts_down_fails_the_load_and_the_next_one_tries_again() {
     });
     first.block_on(hold.reached());
     first.shutdown_background();
-    while cached.stats().failed == 0 {
-        std::thread::yield_now();
-    }
-    hold.release();
     let second = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    second.block_on(until(|| cached.stats().failed > 0));
+    hold.release();
     assert_eq!(second.block_on(who(&cached, "8:acs:r_1")), None);
 }
 
 #[test]
 fn who_waits_for_a_load_on_a_runtime_that_stands_still_is_answered_in_time() {
     let store = Arc::new(Gated::new(MemoryStore::new()));
-    let cached = ReadThrough::builder(store.clone()).load_deadline(Duration::from_millis(50)).build();
+    let cached = builder_for(store.clone()).load_deadline(Duration::from_millis(50)).build();
     let hold = store.hold(Call::Resolve, Point::Before);
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (still, driven) = (runtime(), runtime());
@@ -263,7 +251,7 @@ fn who_waits_for_a_load_on_a_runtime_that_stands_still_is_answered_in_time() {
 #[tokio::test(start_paused = true)]
 async fn a_roster_waits_for_its_deadline_once_and_not_for_each_id() {
     let store = Arc::new(Gated::new(MemoryStore::new()));
-    let cached = ReadThrough::builder(store.clone()).load_deadline(Duration::from_secs(2)).build();
+    let cached = builder_for(store.clone()).load_deadline(Duration::from_secs(2)).build();
     let ids: Vec<AcsId> = (0..20).map(|n| id(&format!("8:acs:r_{n}"))).collect();
     let hold = |call| ids.iter().map(|_| store.hold(call, Point::Before)).collect::<Vec<_>>();
     let holds = [Call::Resolve, Call::ResolveMany].map(hold);
@@ -278,7 +266,7 @@ async fn a_roster_waits_for_its_deadline_once_and_not_for_each_id() {
 #[tokio::test(start_paused = true)]
 async fn closing_ends_though_the_store_hangs_and_nothing_is_answered_afterwards() {
     let store = Arc::new(Gated::new(MemoryStore::new()));
-    let cached = ReadThrough::builder(store.clone()).load_deadline(Duration::from_secs(2)).build();
+    let cached = builder_for(store.clone()).load_deadline(Duration::from_secs(2)).build();
     link(&cached, "8:acs:r_1", "bob").await;
     who(&cached, "8:acs:r_1").await;
     let hold = store.hold(Call::Close, Point::Before);
@@ -290,7 +278,7 @@ async fn closing_ends_though_the_store_hangs_and_nothing_is_answered_afterwards(
 #[tokio::test(start_paused = true)]
 async fn what_is_passed_on_to_the_store_has_a_deadline_too() {
     let store = Arc::new(Gated::new(MemoryStore::new()));
-    let cached = ReadThrough::builder(store.clone()).load_deadline(Duration::from_secs(2)).build();
+    let cached = builder_for(store.clone()).load_deadline(Duration::from_secs(2)).build();
     let holds = [Call::Scan, Call::Ping, Call::PurgeExpired].map(|call| store.hold(call, Point::Before));
     let page = acs_identity_core::PageRequest::default;
     assert_eq!(cached.scan(page()).await.unwrap_err().kind(), ErrorKind::Timeout);

@@ -11,7 +11,10 @@ use acs_identity_core::{
     Revision,
 };
 use acs_identity_testkit::{Call, Counting, Faulty, Gated, ManualFeed, Point};
-use common::{RuntimeClock, Source, age, asking, customer, id, ids, ids_of, link, on_runtime_clock, said, settle, who};
+use common::{
+    RuntimeClock, Source, age, asking, builder_for, customer, id, ids, ids_of, link, on_runtime_clock, said, settle,
+    who,
+};
 use tokio::time::{Instant, sleep, sleep_until};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -96,7 +99,7 @@ async fn an_answer_is_renewed_whichever_way_it_is_asked_for() {
 async fn a_customers_page_is_renewed_ahead_too() {
     let clock = Arc::new(RuntimeClock::new());
     let store = Arc::new(Counting::new(MemoryStore::with_clock(clock.clone())));
-    let builder = ReadThrough::builder(store.clone()).clock(clock).jitter(0.0).lifetime(100 * SECOND);
+    let builder = builder_for(store.clone()).clock(clock).jitter(0.0).lifetime(100 * SECOND);
     let cached = builder.refresh_ahead(0.2).build();
     link(&cached, "id1", "bob").await;
     ids_of(&cached, "bob").await;
@@ -208,7 +211,7 @@ async fn an_absent_answer_is_renewed_ahead_too() {
 async fn an_answer_that_is_renewed_while_its_id_is_linked_anew_is_not_kept() {
     let clock = Arc::new(RuntimeClock::new());
     let store = Arc::new(Gated::new(MemoryStore::with_clock(clock.clone())));
-    let builder = ReadThrough::builder(store.clone()).clock(clock).jitter(0.0).lifetime(100 * SECOND);
+    let builder = builder_for(store.clone()).clock(clock).jitter(0.0).lifetime(100 * SECOND);
     let cached = builder.refresh_ahead(0.2).build();
     link(&cached, "id1", "alice").await;
     who(&cached, "id1").await;
@@ -291,7 +294,7 @@ async fn a_stale_answer_is_never_given_out_after_the_end_of_its_mapping() {
 async fn an_absent_answer_is_never_given_out_stale_nor_the_one_before_it() {
     let clock = Arc::new(RuntimeClock::new());
     let store = Arc::new(Faulty::new(MemoryStore::with_clock(clock.clone())));
-    let builder = ReadThrough::builder(store.clone()).clock(clock).jitter(0.0).lifetime(100 * SECOND);
+    let builder = builder_for(store.clone()).clock(clock).jitter(0.0).lifetime(100 * SECOND);
     let cached = builder.absent_lifetime(SECOND).stale_if_error(1000 * SECOND).build();
     link(store.as_ref(), "id1", "bob").await;
     who(&cached, "id1").await;
@@ -309,7 +312,7 @@ async fn an_absent_answer_is_never_given_out_stale_nor_the_one_before_it() {
 async fn a_customers_page_is_never_given_out_stale() {
     let clock = Arc::new(RuntimeClock::new());
     let store = Arc::new(Faulty::new(MemoryStore::with_clock(clock.clone())));
-    let cached = ReadThrough::builder(store.clone()).clock(clock).stale_if_error(1000 * SECOND).build();
+    let cached = builder_for(store.clone()).clock(clock).stale_if_error(1000 * SECOND).build();
     link(&cached, "id1", "bob").await;
     ids_of(&cached, "bob").await;
     store.fail_all(ErrorKind::Unavailable);
@@ -333,7 +336,7 @@ impl Outage {
         link(store.as_ref(), "id1", "bob").await;
         let feed = ManualFeed::new();
         let options = |builder: ReadThroughBuilder<_>| builder.clock(clock).jitter(0.0).stale_if_error(1000 * SECOND);
-        let cached = options(ReadThrough::builder(store)).feed(feed.clone()).build();
+        let cached = options(builder_for(store)).feed(feed.clone()).build();
         who(&cached, "id1").await;
         feed.subscribed(1).await;
         feed.tell(Change::Live).await;
@@ -431,7 +434,7 @@ async fn what_was_known_before_an_answer_that_was_not_kept_is_never_given_out_st
     let clock = Arc::new(RuntimeClock::new());
     let faulty = Arc::new(Faulty::new(MemoryStore::with_clock(clock.clone())));
     let store = Arc::new(Gated::new(faulty.clone()));
-    let cached = ReadThrough::builder(store.clone()).clock(clock).stale_if_error(1000 * SECOND).build();
+    let cached = builder_for(store.clone()).clock(clock).stale_if_error(1000 * SECOND).build();
     link(faulty.as_ref(), "id1", "alice").await;
     who(&cached, "id1").await;
     sleep(400 * SECOND).await;
@@ -456,7 +459,7 @@ async fn what_its_source_says_to_be_stale_is_not_made_fresh_by_a_cache() {
     let source = Arc::new(Source::open());
     let clock = Arc::new(RuntimeClock::new());
     let inner = lenient(&source);
-    let outer = ReadThrough::builder(inner.clone()).clock(clock).lifetime(10 * SECOND).stale_if_error(SECOND).build();
+    let outer = builder_for(inner.clone()).clock(clock).lifetime(10 * SECOND).stale_if_error(SECOND).build();
     assert_eq!(age(&outer.resolve(&id("id1")).await), None);
     source.fail(ErrorKind::Unavailable);
     sleep(120 * SECOND).await;
@@ -545,7 +548,7 @@ async fn a_late_answer_is_used_until_that_of_a_younger_load_takes_its_place() {
 async fn a_late_answer_does_not_take_the_place_of_that_of_a_younger_load() {
     let clock = Arc::new(RuntimeClock::new());
     let store = Arc::new(Gated::new(MemoryStore::with_clock(clock.clone())));
-    let cached = ReadThrough::builder(store.clone()).clock(clock).load_deadline(2 * SECOND).build();
+    let cached = builder_for(store.clone()).clock(clock).load_deadline(2 * SECOND).build();
     link(store.as_ref(), "id1", "alice").await;
     let hold = store.hold(Call::Resolve, Point::After);
     asking(&cached, "id1").await.unwrap().unwrap_err();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use acs_identity_cache::{ReadThrough, ReadThroughBuilder};
 use acs_identity_core::{Clock, Error, ErrorKind, MappingStore, MemoryStore, Page, PageRequest, Result};
 use acs_identity_testkit::{Call, Counting, Faulty, Gated, Hold, ManualClock, Point};
-use common::{RuntimeClock, Source, customer, id, ids_of, link, on_runtime_clock, settle};
+use common::{RuntimeClock, Source, builder_for, customer, id, ids_of, link, on_runtime_clock, settle, until};
 use futures::future::join_all;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -45,7 +45,7 @@ impl World {
         let faulty = Arc::new(Faulty::new(memory));
         let gate = Arc::new(Gated::new(faulty.clone()));
         let store = Arc::new(Counting::new(gate.clone()));
-        let cached = options(ReadThrough::builder(store.clone()).clock(clock).jitter(0.0)).build();
+        let cached = options(builder_for(store.clone()).clock(clock).jitter(0.0)).build();
         Self { cached, store, gate, faulty }
     }
 
@@ -259,9 +259,7 @@ fn pages_on_a_runtime_that_stands_still_do_not_keep_those_of_others_out() {
     let _holds = world.hold(2);
     let _asked = still.block_on(async {
         let asked = [0, 1].map(|n| world.asking(&format!("customer{n}"), 10));
-        while world.calls() < 2 {
-            tokio::task::yield_now().await;
-        }
+        until(|| world.calls() >= 2).await;
         asked
     });
     clock.advance(11 * SECOND);
@@ -278,9 +276,7 @@ fn those_in_line_on_a_runtime_that_stands_still_hold_up_nobody() {
     let _holds = world.hold(1);
     let in_line: Vec<_> = still.block_on(async {
         let asked = (0..10).map(|n| world.asking(&format!("customer{n}"), 10)).collect();
-        while world.cached.customer_stats().misses < 10 {
-            tokio::task::yield_now().await;
-        }
+        until(|| world.cached.customer_stats().misses >= 10).await;
         asked
     });
     clock.advance(11 * SECOND);

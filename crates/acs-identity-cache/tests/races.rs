@@ -12,7 +12,7 @@ use acs_identity_core::{
 };
 use acs_identity_testkit::{Call, Counting, Faulty, Gated, Point};
 use async_trait::async_trait;
-use common::{customer, id, ids_of, link, on_manual_clock, who};
+use common::{builder_for, customer, id, ids_of, link, on_manual_clock, who};
 
 type Cached = ReadThrough<Arc<Gated<MemoryStore>>>;
 
@@ -244,7 +244,7 @@ impl MappingStore for Short {
 
 #[tokio::test]
 async fn a_batch_of_writes_that_is_answered_short_is_of_unknown_outcome_for_each() {
-    let cached = ReadThrough::new(Short(MemoryStore::new()));
+    let cached = builder_for(Short(MemoryStore::new())).build();
     let ids = ["8:acs:r_1", "8:acs:r_2"];
     let linked = cached.link_many(&ids.map(|acs_id| Link::create(id(acs_id), customer("bob")))).await;
     let mappings = ids.map(|acs_id| Mapping::new(id(acs_id), customer("x"), Revision::MAX, Timestamp::from_micros(1)));
@@ -286,7 +286,7 @@ async fn after_an_unknown_outcome_of_an_erasure_none_of_the_customers_ids_is_ser
 #[tokio::test]
 async fn a_write_that_hangs_is_of_unknown_outcome_at_its_deadline_and_its_ids_can_be_kept_again() {
     let store = Arc::new(Gated::new(MemoryStore::new()));
-    let cached = ReadThrough::builder(store.clone()).write_deadline(Duration::from_millis(50)).build();
+    let cached = builder_for(store.clone()).write_deadline(Duration::from_millis(50)).build();
     let hold = store.hold(Call::Link, Point::Before);
     let error = cached.link(Link::create(id("8:acs:r_1"), customer("bob"))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
@@ -309,9 +309,8 @@ async fn a_write_that_panics_is_an_internal_error_and_leaves_the_cache_usable() 
             Duration::ZERO
         }
     }
-    let cached = ReadThrough::builder(MemoryStore::with_clock(Arc::new(Exploding)))
-        .write_deadline(Duration::from_millis(20))
-        .build();
+    let cached =
+        builder_for(MemoryStore::with_clock(Arc::new(Exploding))).write_deadline(Duration::from_millis(20)).build();
     let error = cached.link(Link::create(id("8:acs:r_1"), customer("bob"))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Internal);
     assert_eq!(who(&cached, "8:acs:r_1").await, None);
@@ -381,7 +380,7 @@ async fn a_write_that_is_applied_after_its_deadline_is_not_hidden_by_an_older_an
     let store = Arc::new(Gated::new(MemoryStore::new()));
     let clock = acs_identity_testkit::ManualClock::new();
     let deadline = Duration::from_millis(20);
-    let cached = ReadThrough::builder(store.clone()).write_deadline(deadline).clock(Arc::new(clock.clone())).build();
+    let cached = builder_for(store.clone()).write_deadline(deadline).clock(Arc::new(clock.clone())).build();
     link(&cached, "8:acs:r_1", "old").await;
     let hold = store.hold(Call::Link, Point::Before);
     let late = cached.link(Link::replace(id("8:acs:r_1"), customer("new"))).await.unwrap_err();
@@ -409,7 +408,7 @@ async fn is_not_kept_after(meanwhile: impl AsyncFn(&Cached)) {
     let store = Arc::new(Gated::new(MemoryStore::new()));
     let clock = acs_identity_testkit::ManualClock::new();
     let deadline = Duration::from_millis(20);
-    let cached = ReadThrough::builder(store.clone()).write_deadline(deadline).clock(Arc::new(clock.clone())).build();
+    let cached = builder_for(store.clone()).write_deadline(deadline).clock(Arc::new(clock.clone())).build();
     link(&cached, "8:acs:r_1", "old").await;
     let write = store.hold(Call::Link, Point::Before);
     let late = cached.link(Link::replace(id("8:acs:r_1"), customer("new"))).await.expect_err("it is held");

@@ -6,10 +6,9 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use acs_identity_cache::ReadThrough;
 use acs_identity_core::{ErrorKind, Expect, Link, MappingStore, MemoryStore, PageRequest, Resolver};
 use acs_identity_testkit::{Call, Counting, Gated, Point};
-use common::{Source, asking, customer, id, ids};
+use common::{Source, asking, builder_for, customer, id, ids};
 use futures::FutureExt;
 use tokio::runtime::{Builder, Runtime};
 
@@ -19,7 +18,7 @@ fn runtime() -> Runtime {
 
 #[test]
 fn outside_of_a_runtime_a_write_is_not_sent_and_says_so() {
-    let cached = ReadThrough::new(Counting::new(MemoryStore::new()));
+    let cached = builder_for(Counting::new(MemoryStore::new())).build();
     let create = Link::create(id("id1"), customer("bob"));
     let linked = cached.link(create.clone()).now_or_never().expect("there is nobody to wait for");
     assert_eq!(linked.unwrap_err().kind(), ErrorKind::Unavailable);
@@ -34,7 +33,7 @@ fn outside_of_a_runtime_a_write_is_not_sent_and_says_so() {
 fn a_store_is_closed_also_where_there_is_no_runtime_or_no_timer() {
     for without in [None, Some(Builder::new_current_thread().build().expect("a runtime"))] {
         let store = MemoryStore::new();
-        let cached = ReadThrough::new(store.second_client());
+        let cached = builder_for(store.second_client()).build();
         assert!(runtime().block_on(cached.resolve(&id("id1"))).is_ok());
         match &without {
             None => cached.close().now_or_never().expect("there is nobody to wait for"),
@@ -49,7 +48,7 @@ fn a_store_is_closed_also_where_there_is_no_runtime_or_no_timer() {
 fn on_a_runtime_without_a_timer_nothing_is_asked_of_the_store_and_nothing_panics() {
     let feed = acs_identity_testkit::ManualFeed::new();
     let store = Arc::new(Counting::new(MemoryStore::new()));
-    let cached = ReadThrough::builder(store.clone()).feed(feed.clone()).build();
+    let cached = builder_for(store.clone()).feed(feed.clone()).build();
     let without = Builder::new_current_thread().build().expect("a runtime");
     for _ in 0..2 {
         without.block_on(async {
@@ -69,7 +68,7 @@ fn on_a_runtime_without_a_timer_nothing_is_asked_of_the_store_and_nothing_panics
 #[test]
 fn a_write_that_was_sent_when_its_runtime_shut_down_is_of_unknown_outcome() {
     let store = Arc::new(Gated::new(MemoryStore::new()));
-    let cached = ReadThrough::new(store.clone());
+    let cached = builder_for(store.clone()).build();
     for (point, sent) in [(None, false), (Some(Point::Before), true), (Some(Point::After), true)] {
         let first = runtime();
         let hold = point.map(|point| store.hold(Call::Link, point));
@@ -96,7 +95,7 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 #[test]
 fn outside_of_a_runtime_what_is_known_is_answered_and_the_rest_is_unavailable_and_harms_nobody() {
     let source = Arc::new(Source::held());
-    let builder = ReadThrough::builder(source.clone()).refresh_ahead(1.0);
+    let builder = builder_for(source.clone()).refresh_ahead(1.0);
     let cached = builder.build();
     let runtime = runtime();
     source.let_through(1);
@@ -117,14 +116,14 @@ fn outside_of_a_runtime_what_is_known_is_answered_and_the_rest_is_unavailable_an
 
     source.let_through(1);
     assert!(runtime.block_on(waiting).unwrap().is_ok(), "it was asked for where there is a runtime");
-    let store = ReadThrough::new(MemoryStore::new());
+    let store = builder_for(MemoryStore::new()).build();
     assert_eq!(at_once(store.ping()).unwrap_err().kind(), ErrorKind::Unavailable);
     at_once(store.close());
 }
 
 #[tokio::test]
 async fn a_write_that_is_under_way_is_finished_before_the_store_is_closed() {
-    let cached = ReadThrough::new(MemoryStore::new());
+    let cached = builder_for(MemoryStore::new()).build();
     let mut writing = Box::pin(cached.link(Link::create(id("8:acs:r_1"), customer("bob"))));
     assert!(futures::poll!(&mut writing).is_pending());
     cached.close().await;

@@ -12,6 +12,10 @@ pub(crate) enum Batch {
     Arrays(Cow<'static, str>),
 }
 
+/// Sizes of a statement that looks for several IDs. A list is filled up by repeating its last ID; each repetition costs nearly as
+/// much as another ID, and each size a prepared statement for each connection.
+pub(crate) const LOOKUPS: &[usize] = &[1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512];
+
 /// The most items of one statement that takes arrays: far from the limits of any message.
 const ARRAY: usize = 16_384;
 

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::{Either, select};
+use tokio::runtime::{self, Handle};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -20,6 +21,8 @@ use tokio::time::Instant;
 const TO_THE_POOL: u32 = 8;
 /// For how long a connection is kept for the next call. It is in nobody's way meanwhile, as it is not the pool's last.
 const MOMENT: Duration = Duration::from_millis(5);
+/// How old one may be that is given out, where its runtime stood still for a while: then nobody knows whether it is still good.
+const OLDEST: Duration = Duration::from_secs(1);
 
 /// Those who wait for a connection, and the connections that wait for somebody.
 #[derive(Debug)]
@@ -36,10 +39,19 @@ struct State<C> {
     next: u64,
     /// Those who wait, by the order in which they came.
     places: BTreeMap<u64, oneshot::Sender<C>>,
-    /// The connections that wait, and since when; the last came last.
-    spare: Vec<(C, Instant)>,
-    /// Whether a task gives those back that wait in vain.
-    is_swept: bool,
+    /// The connections that wait; the last came last.
+    spare: Vec<Spare<C>>,
+    /// The runtimes on which a task gives those back that wait in vain.
+    swept: Vec<runtime::Id>,
+}
+
+/// A connection that waits for somebody.
+#[derive(Debug)]
+struct Spare<C> {
+    connection: C,
+    since: Instant,
+    /// The runtime that drives it. Another one may stand still, or end.
+    of: runtime::Id,
 }
 
 /// A place among those who wait, until it is dropped.
@@ -50,15 +62,21 @@ struct Place<'a, C> {
 
 impl<C> Default for Handover<C> {
     fn default() -> Self {
-        let state = State { next: 0, places: BTreeMap::new(), spare: Vec::new(), is_swept: false };
+        let state = State { next: 0, places: BTreeMap::new(), spare: Vec::new(), swept: Vec::new() };
         Self(Arc::new(Inner { state: Mutex::new(state), handed: AtomicU32::new(0) }))
     }
 }
 
 impl<C: Send + 'static> Handover<C> {
-    /// A connection that was handed on a moment ago.
+    /// A connection that was handed on a moment ago, on this runtime.
     pub(crate) fn take(&self) -> Option<C> {
-        self.0.state().spare.pop().map(|(connection, _)| connection)
+        let here = Handle::try_current().ok()?.id();
+        let spare = {
+            let spare = &mut self.0.state().spare;
+            let at = spare.iter().rposition(|spare| spare.of == here)?;
+            spare.remove(at)
+        };
+        (spare.since.elapsed() < OLDEST).then_some(spare.connection)
     }
 
     /// How many connections wait for somebody.
@@ -88,10 +106,13 @@ impl<C: Send + 'static> Handover<C> {
             let mut state = self.0.state();
             let Some((_, first)) = state.places.pop_first() else {
                 if may_be_kept {
-                    state.spare.push((connection, Instant::now()));
-                    if !mem::replace(&mut state.is_swept, true) {
+                    let here = Handle::current();
+                    let of = here.id();
+                    state.spare.push(Spare { connection, since: Instant::now(), of });
+                    if !state.swept.contains(&of) {
+                        state.swept.push(of);
                         drop(state);
-                        tokio::spawn(Sweep(self.0.clone()).run());
+                        here.spawn(Sweep { handover: self.0.clone(), of }.run());
                     }
                 }
                 return;
@@ -131,21 +152,24 @@ impl<C> Drop for Place<'_, C> {
     }
 }
 
-/// Gives those connections back to the pool that have waited in vain, until none waits any more.
-struct Sweep<C>(Arc<Inner<C>>);
+/// Gives those connections back to the pool that have waited in vain, until none of its runtime waits any more.
+struct Sweep<C> {
+    handover: Arc<Inner<C>>,
+    of: runtime::Id,
+}
 
 impl<C> Sweep<C> {
     async fn run(self) {
         loop {
             tokio::time::sleep(MOMENT).await;
+            let over = |spare: &mut Spare<C>| spare.of == self.of && spare.since.elapsed() >= MOMENT;
             let over: Vec<_> = {
-                let mut state = self.0.state();
-                if state.spare.is_empty() {
+                let mut state = self.handover.state();
+                if !state.spare.iter().any(|spare| spare.of == self.of) {
                     // From here on the next one that is kept has a task of its own.
                     return;
                 }
-                let over = state.spare.partition_point(|(_, since)| since.elapsed() >= MOMENT);
-                state.spare.drain(..over).collect()
+                state.spare.extract_if(.., over).collect()
             };
             drop(over);
         }
@@ -153,12 +177,12 @@ impl<C> Sweep<C> {
 }
 
 impl<C> Drop for Sweep<C> {
-    /// Also if its runtime ends: what was used there may be of no use elsewhere.
+    /// Also if its runtime ends, with which its connections do.
     fn drop(&mut self) {
-        let spare = {
-            let mut state = self.0.state();
-            state.is_swept = false;
-            mem::take(&mut state.spare)
+        let spare: Vec<_> = {
+            let mut state = self.handover.state();
+            state.swept.retain(|of| *of != self.of);
+            state.spare.extract_if(.., |spare| spare.of == self.of).collect()
         };
         drop(spare);
     }
@@ -211,28 +235,54 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_spare_connection_is_not_kept_longer_than_asked_or_than_its_runtime() {
+    async fn a_spare_connection_is_not_kept_when_the_store_is_closed() {
         let handover = Handover::default();
         let (one, count) = connection();
         handover.hand_on(one.clone(), true);
         handover.clear();
         assert_eq!(count(), 1);
-        let (other, own) = (handover.0.clone(), one.clone());
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-            runtime.block_on(async { Handover(other).hand_on(own, true) });
+    }
+
+    #[test]
+    fn a_spare_connection_is_its_runtimes_and_no_other_one_that_stands_still_or_ends_is_in_its_way() {
+        let runtime = || runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (stands, ends, goes_on) = (runtime(), runtime(), runtime());
+        let handover = Handover::default();
+        let (one, count) = connection();
+        // It keeps one, and is never polled again.
+        stands.block_on(async { handover.hand_on(one.clone(), true) });
+        ends.block_on(async { handover.hand_on(one.clone(), true) });
+        goes_on.block_on(async {
+            assert!(handover.take().is_none(), "those are driven elsewhere");
+            handover.hand_on(one.clone(), true);
+            assert!(handover.take().is_some());
+            handover.hand_on(one.clone(), true);
         });
-        // The task of the first one is still there, and looks after this one.
-        thread.join().unwrap();
-        let fresh = Handover::default();
-        let (elsewhere, own) = (fresh.0.clone(), one.clone());
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-            runtime.block_on(async { Handover(elsewhere).hand_on(own, true) });
+        assert_eq!(count(), 4);
+        drop(ends);
+        assert_eq!((count(), handover.spare()), (3, 2));
+        goes_on.block_on(async {
+            let patience = Instant::now() + Duration::from_secs(10);
+            while count() > 2 {
+                assert!(Instant::now() < patience, "it is kept");
+                tokio::time::sleep(MOMENT).await;
+            }
         });
-        thread.join().unwrap();
-        assert_eq!((fresh.spare(), handover.spare()), (0, 1));
-        tokio::time::sleep(3 * MOMENT).await;
+        drop(stands);
+        assert_eq!(count(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_a_standstill_made_old_is_not_given_out() {
+        let handover = Handover::default();
+        let (one, count) = connection();
+        handover.0.state().spare.push(Spare {
+            connection: one.clone(),
+            since: Instant::now() - OLDEST,
+            of: Handle::current().id(),
+        });
+        assert!(handover.take().is_none());
+        handover.clear();
         assert_eq!(count(), 1);
     }
 

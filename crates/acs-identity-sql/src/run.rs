@@ -2,9 +2,16 @@
 
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+
+use acs_identity_core::is_in_own_task;
+use futures::FutureExt;
+use tokio::runtime::Handle;
 
 use crate::error::Failure;
 
@@ -66,7 +73,7 @@ impl Drop for Caller {
 /// was in its way.
 ///
 /// A driver's future that is dropped half-way can leave its connection in an unknown state. So the work is never
-/// dropped with its caller: it has a task of its own, and finds out through its [`CallState`] that nobody waits for it. Only
+/// dropped with its caller: it has a task of its own, unless its caller says that it is one, and finds out through its [`CallState`] that nobody waits for it. Only
 /// a remote database, whose answer may never come, has it dropped at the deadline; its connection is then closed.
 pub(crate) async fn run<T, W>(
     deadline: Duration,
@@ -80,17 +87,54 @@ where
     let caller = Caller(CallState::default());
     let repeated = repeat(caller.0.clone(), work);
     let answer = match remote {
-        true => tokio::spawn(tokio::time::timeout(deadline, repeated)).await,
-        false => tokio::time::timeout(deadline, tokio::spawn(repeated))
+        true => carried(tokio::time::timeout(deadline, repeated)).await,
+        false => tokio::time::timeout(deadline, carried(repeated))
             .await
             .map_or_else(|late| Ok(Err(late)), |answer| answer.map(Ok)),
     };
     let failure = match answer {
         Ok(Ok(answer)) => return answer,
         Ok(Err(_)) => Failure::Deadline { deadline, source: caller.0.in_the_way().take() },
-        Err(_) => Failure::Task,
+        Err(Lost) => Failure::Task,
     };
     Err(if caller.0.abandon() { failure } else { Failure::OutcomeUnknown })
+}
+
+/// The work has panicked, or its runtime has ended.
+struct Lost;
+
+/// Carries work to its end, whatever becomes of its caller.
+async fn carried<W>(work: W) -> Result<W::Output, Lost>
+where
+    W: Future<Output: Send> + Send + 'static,
+{
+    if is_in_own_task() {
+        Carried(Some(Box::pin(AssertUnwindSafe(work).catch_unwind()))).await.map_err(|_| Lost)
+    } else {
+        tokio::spawn(work).await.map_err(|_| Lost)
+    }
+}
+
+/// Work in the task of its caller, until that drops it.
+struct Carried<W: Future<Output: Send> + Send + 'static>(Option<Pin<Box<W>>>);
+
+impl<W: Future<Output: Send> + Send + 'static> Future for Carried<W> {
+    type Output = W::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(work) = self.0.as_mut() else { return Poll::Pending };
+        let output = ready!(work.as_mut().poll(context));
+        self.0 = None;
+        Poll::Ready(output)
+    }
+}
+
+impl<W: Future<Output: Send> + Send + 'static> Drop for Carried<W> {
+    fn drop(&mut self) {
+        if let (Some(work), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(work);
+        }
+    }
 }
 
 /// The longest pause before work is begun again.
@@ -121,6 +165,8 @@ fn random_fraction() -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use acs_identity_core::in_own_task;
+
     use super::*;
     use crate::error::Code;
 
@@ -168,6 +214,37 @@ mod tests {
         let _ = tokio::time::timeout(SOON / 2, call).await;
         tokio::time::sleep(LATER).await;
         assert_eq!(hear.try_recv(), Ok(true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_in_the_task_of_somebody_else_goes_on_there_and_in_one_of_its_own_when_it_is_dropped() {
+        let (told, hear) = std::sync::mpsc::channel();
+        let call = |remote, told: std::sync::mpsc::Sender<_>| {
+            run(LATER, remote, move |state| {
+                let told = told.clone();
+                async move {
+                    let task = tokio::task::id();
+                    tokio::time::sleep(SOON).await;
+                    let _ = told.send((tokio::task::id() == task, state.check().is_err()));
+                    Ok(task)
+                }
+            })
+        };
+        for remote in [false, true] {
+            let calls = in_own_task(call(remote, told.clone()));
+            let whole = tokio::spawn(async { calls.await.unwrap() == tokio::task::id() });
+            assert!(whole.await.unwrap());
+            assert_eq!(hear.try_recv(), Ok((true, false)));
+            let left = in_own_task(call(remote, told.clone()));
+            let left = tokio::spawn(async { tokio::time::timeout(SOON / 2, left).await.is_err() });
+            assert!(left.await.unwrap() && hear.try_recv().is_err());
+            tokio::time::sleep(LATER).await;
+            assert_eq!(hear.try_recv(), Ok((false, true)));
+            let late = in_own_task(run::<(), _>(SOON, remote, |_| std::future::pending()));
+            assert!(matches!(late.await, Err(Failure::Deadline { .. })));
+            let broken = in_own_task(run::<(), _>(SOON, remote, |_| async { panic!("driver") }));
+            assert!(matches!(broken.await, Err(Failure::Task)));
+        }
     }
 
     #[tokio::test(start_paused = true)]

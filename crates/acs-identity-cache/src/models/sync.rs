@@ -11,7 +11,7 @@ use futures::future::{Either, select};
 use shuttle::future::yield_now;
 use shuttle::rand::{Rng, thread_rng};
 
-pub(crate) use shuttle::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 pub(crate) use shuttle::sync::{Mutex, MutexGuard};
 
 use crate::sync::Guard;

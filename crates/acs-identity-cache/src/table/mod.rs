@@ -6,10 +6,10 @@ mod moka;
 mod quick;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::barriers::Key;
 use crate::counters::Counters;
+use crate::sync::{AtomicBool, Ordering};
 pub(crate) use hashed::Hashed;
 
 /// Which library's table holds the entries of a cache.
@@ -104,6 +104,7 @@ impl<K: Key, T: Clone + Send + Sync + 'static> Table<K, T> {
 }
 
 #[cfg(test)]
+#[cfg(not(acs_identity_model))]
 mod tests {
     use acs_identity_core::AcsId;
 
@@ -133,8 +134,10 @@ mod tests {
         }
 
         fn evicted(&self) -> u64 {
-            if let Kind::Moka(table) = &self.0.kind {
-                table.settle();
+            match &self.0.kind {
+                Kind::Moka(table) => table.settle(),
+                #[cfg(feature = "quick-cache")]
+                Kind::Quick(_) => {}
             }
             self.1.stats().evicted
         }

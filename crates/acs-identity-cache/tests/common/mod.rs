@@ -6,7 +6,7 @@ mod source;
 use std::sync::Arc;
 use std::time::Duration;
 
-use acs_identity_cache::{ReadThrough, ReadThroughBuilder};
+use acs_identity_cache::{ReadThrough, ReadThroughBuilder, TableKind};
 use acs_identity_core::{
     AcsId, Answer, Answers, Clock, CustomerId, Error, ErrorKind, Freshness, Link, MappingStore, MemoryStore,
     PageRequest, Resolver,
@@ -40,6 +40,20 @@ pub async fn ids_of(store: &impl MappingStore, of: &str) -> Vec<String> {
     page.items.iter().map(|mapping| mapping.acs_id.as_str().to_owned()).collect()
 }
 
+/// The table of this target's caches: `moka`'s, but where the tests run once more with that of `quick_cache`.
+pub fn table() -> TableKind {
+    match env!("CARGO_CRATE_NAME") {
+        #[cfg(feature = "quick-cache")]
+        "with_quick_cache" => TableKind::QuickCache,
+        _ => TableKind::Moka,
+    }
+}
+
+/// A cache over a resolver, with the table of this target.
+pub fn builder_for<R: Resolver + 'static>(source: R) -> ReadThroughBuilder<R> {
+    ReadThrough::builder(source).table(table())
+}
+
 /// A cache over a store, both on a clock that stands still; without jitter.
 pub fn on_manual_clock<W>(wrap: impl FnOnce(MemoryStore) -> W) -> (ReadThrough<Arc<W>>, Arc<W>, ManualClock)
 where
@@ -48,7 +62,7 @@ where
     let clock = ManualClock::new();
     let shared: Arc<dyn Clock> = Arc::new(clock.clone());
     let store = Arc::new(wrap(MemoryStore::with_clock(shared.clone())));
-    let cached = ReadThrough::builder(store.clone())
+    let cached = builder_for(store.clone())
         .clock(shared)
         .jitter(0.0)
         .lifetime(Duration::from_secs(100))
@@ -60,7 +74,7 @@ where
 
 /// A cache over a source, both by the runtime's time, which is to be paused; without jitter.
 pub fn on_runtime_clock(source: &Arc<Source>) -> ReadThroughBuilder<Arc<Source>> {
-    ReadThrough::builder(source.clone())
+    builder_for(source.clone())
         .clock(Arc::new(RuntimeClock::new()))
         .jitter(0.0)
         .lifetime(Duration::from_secs(100))
@@ -70,6 +84,15 @@ pub fn on_runtime_clock(source: &Arc<Source>) -> ReadThroughBuilder<Arc<Source>>
 /// Lets everything happen that can happen without time. Only in a runtime whose time is paused: it goes on when there is nothing else to do.
 pub async fn settle() {
     tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+/// Waits until it is so, by the time of the real world.
+pub async fn until(so: impl Fn() -> bool) {
+    let start = std::time::Instant::now();
+    while !so() {
+        assert!(start.elapsed() < Duration::from_secs(60), "it never is");
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Asks in a task of its own.

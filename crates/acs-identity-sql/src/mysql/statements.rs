@@ -2,11 +2,11 @@
 
 use std::sync::LazyLock;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, LOOKUPS};
 use crate::dialect::Statements;
 
-/// Sizes of a statement that looks for several IDs. A list is filled up by repeating its last ID, which costs little.
-const LOOKUPS: &[usize] = &[1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512];
+/// Sizes of a statement that looks for the rows that are to be written. A list is filled up as that of a lookup is.
+const PRESENT: &[usize] = &[1, 8, 64, 512];
 /// Sizes of a statement that writes several rows, which can't be filled up.
 const WRITES: &[usize] = &[1, 10, 100, 1000];
 
@@ -27,7 +27,7 @@ pub(super) static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| Statements
     resolve_many: Batch::sized(LOOKUPS, |size| {
         lookup(concat!("IF(expires_at IS NULL, NULL, ", now!(), "), acs_id"), size, "")
     }),
-    present: Batch::sized(LOOKUPS, hold),
+    present: Batch::sized(PRESENT, hold),
     insert: Batch::sized(WRITES, |size| insert(size, "")),
     // Each of these rows is there and held, so it is always the update.
     update: Batch::sized(WRITES, |size| {
