@@ -4,7 +4,7 @@
 //! fail, and still the rest is to be answered: a success keeps the breaker closed for a while, and what has failed before tells nothing new.
 //! Where it has opened nevertheless, what has not failed is let through first.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash, RandomState};
 
 use acs_identity_core::{Error, ErrorKind};
@@ -20,9 +20,6 @@ const QUIET: u64 = 1_000_000;
 const LONGEST: u64 = 1_000_000;
 /// For how much longer, in microseconds, only a load is let through that asks for something which has not failed.
 const FOR_OTHERS: u64 = LONGEST / 2;
-/// For how long, in microseconds, it tells nothing new that a key fails again. After that it does: an outage of everything has to be
-/// found out, also by what has failed before.
-const NO_NEWS: u64 = 10_000_000;
 /// Of how many keys it is noted at most that they failed.
 const MOST_FAILED: usize = 10_000;
 
@@ -35,8 +32,8 @@ pub(crate) struct Breaker {
     closed_until: AtomicU64,
     /// Until when nobody but a probe is let through, in microseconds; zero while the breaker is closed.
     open_until: AtomicU64,
-    /// The keys whose last answer was a failure, by their hashes, and when that was news, in microseconds.
-    failed: Mutex<HashMap<u64, u64>>,
+    /// The keys whose last answer was a failure, by their hashes.
+    failed: Mutex<HashSet<u64>>,
     /// How many these are.
     known: AtomicU32,
     hasher: RandomState,
@@ -74,13 +71,13 @@ impl Breaker {
     /// Where the first of these keys is whose last answer was no failure.
     fn first_not_failed<K: Hash>(&self, direction: Direction, mut keys: impl Iterator<Item = K>) -> Option<usize> {
         let failed = lock(&self.failed);
-        keys.position(|key| !failed.contains_key(&self.hasher.hash_one((direction, key))))
+        keys.position(|key| !failed.contains(&self.hasher.hash_one((direction, key))))
     }
 
     /// Notes how a call of the source ended: for each key that it asked for, whether the source was there to answer.
     pub(crate) fn note<K: Hash>(&self, direction: Direction, ended: impl Iterator<Item = (K, bool)> + Clone, now: u64) {
         let works = ended.clone().any(|(_, works)| works);
-        let is_news = self.remember(direction, ended, now);
+        let is_news = self.remember(direction, ended);
         if works {
             self.failures.store(0, Ordering::Release);
             self.closed_until.fetch_max(now.saturating_add(QUIET), Ordering::AcqRel);
@@ -102,13 +99,8 @@ impl Breaker {
         }
     }
 
-    /// Notes which keys failed; whether one of them had not failed shortly before.
-    fn remember<K: Hash>(
-        &self,
-        direction: Direction,
-        ended: impl Iterator<Item = (K, bool)> + Clone,
-        now: u64,
-    ) -> bool {
+    /// Notes which keys failed; whether one of them had not failed before.
+    fn remember<K: Hash>(&self, direction: Direction, ended: impl Iterator<Item = (K, bool)> + Clone) -> bool {
         if self.known.load(Ordering::Acquire) == 0 && ended.clone().all(|(_, works)| works) {
             return false;
         }
@@ -119,14 +111,10 @@ impl Breaker {
                 failed.remove(&hash);
                 return is_news;
             }
-            if failed.get(&hash).is_some_and(|told| now < told.saturating_add(NO_NEWS)) {
-                return is_news;
-            }
-            if failed.len() >= MOST_FAILED {
+            if failed.len() >= MOST_FAILED && !failed.contains(&hash) {
                 failed.clear();
             }
-            failed.insert(hash, now);
-            true
+            failed.insert(hash) || is_news
         };
         let is_news = ended.fold(false, note);
         self.known.store(u32::try_from(failed.len()).unwrap_or(u32::MAX), Ordering::Release);
@@ -198,19 +186,6 @@ mod tests {
         assert!(!breaker.is_open());
         // Then it opens with the next failure, whatever that is of.
         note(&breaker, 1, false, 7 + QUIET);
-        assert!(breaker.is_open());
-    }
-
-    #[test]
-    fn an_outage_is_found_out_by_what_has_failed_before_too() {
-        let breaker = Breaker::default();
-        // A blip: some calls fail, of which one is repeated in time.
-        breaker.note(Direction::ById, (0..2_500_u64).map(|key| (key, false)), 0);
-        note(&breaker, 0, true, 1);
-        let outage = |from| (from..from + 5).for_each(|n| note(&breaker, n % 2_500, false, n));
-        outage(NO_NEWS - 5);
-        assert!(!breaker.is_open());
-        outage(NO_NEWS + 1);
         assert!(breaker.is_open());
     }
 
